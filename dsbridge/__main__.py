@@ -1,0 +1,5 @@
+"""`python -m dsbridge`."""
+
+from dsbridge.cli import main
+
+main()

@@ -1,0 +1,67 @@
+"""The command line: arguments in, text out, no decisions. One module a command, imported when called."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from dsbridge.diagnostics import InputError
+from dsbridge.version import __version__
+
+COMMANDS = {
+    "render": "Render a spec into files that a framework trains with.",
+    "schema": "Print the JSON Schema of dsbridge.yaml.",
+    "targets": "List the frameworks that can be rendered, and who registered them.",
+}
+
+
+class LazyGroup(click.Group):
+    """Commands by name; the help of one never imports another."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(f"dsbridge.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name]) for name in self.list_commands(ctx)])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", prog_name="dsbridge")
+def cli() -> None:
+    """One parallelism spec for LLaMA-Factory, XTuner, Accelerate, the HF Trainer and DeepSpeed."""
+
+
+def main() -> None:
+    """Run, and turn every failure into one message and an exit code of the contract."""
+    try:
+        code = cli.main(standalone_mode=False, prog_name="dsbridge")
+    except InputError as error:
+        from dsbridge.cli.output import tell
+
+        tell(error.diagnostics)
+        code = 2
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped", err=True)
+        code = 130
+    except Exception as error:
+        if os.environ.get("DSBRIDGE_DEBUG"):
+            raise
+        kind = type(error).__name__
+        click.echo(f"internal error: {kind}: {error}", err=True)
+        click.echo("This is a bug in dsbridge or a plugin; DSBRIDGE_DEBUG=1 shows where.", err=True)
+        code = 2
+    sys.exit(code if isinstance(code, int) else 0)

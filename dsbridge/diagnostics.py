@@ -1,0 +1,106 @@
+"""What dsbridge tells its user: a code, what happened, the facts, and what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from enum import Enum
+from typing import Any
+
+from dsbridge.provenance import Source
+
+CODE_PATTERN = re.compile(r"[A-Z]{2,5}[0-9]{3}")
+NAME_PATTERN = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+class Severity(str, Enum):
+    """ERROR: will fail or train something else. WARNING: probably not wanted. INFO: for the record."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One kind of finding: `LF012 clip-overwritten`, its usual severity, and what it means."""
+
+    code: str
+    name: str
+    severity: Severity
+    title: str
+
+    def __post_init__(self) -> None:
+        if not CODE_PATTERN.fullmatch(self.code):
+            raise ValueError(f"code {self.code!r}: two to five capitals and three digits, as LF012")
+        if not NAME_PATTERN.fullmatch(self.name):
+            raise ValueError(f"{self.code}: name {self.name!r} must be kebab-case")
+
+    def __call__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        key: str | None = None,
+        at: Source | None = None,
+        severity: Severity | None = None,
+    ) -> Diagnostic:
+        """Report one finding of this kind."""
+        return Diagnostic(
+            code=self.code,
+            name=self.name,
+            severity=severity or self.severity,
+            message=message,
+            hint=hint,
+            key=key,
+            file=at.file if at else None,
+            line=at.line if at else None,
+            column=at.column if at else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One finding. `key` is a dotted path; `fix` is a safe edit, where there is one."""
+
+    code: str
+    name: str
+    severity: Severity
+    message: str
+    hint: str = ""
+    file: str | None = None
+    line: int | None = None
+    column: int | None = None
+    key: str | None = None
+    fix: str | None = None
+
+    def at(self, source: Source | None) -> Diagnostic:
+        """The same finding, placed where the user wrote the value (if it has no place yet)."""
+        if source is None or self.file is not None:
+            return self
+        return replace(self, file=source.file, line=source.line, column=source.column)
+
+    def to_json(self) -> dict[str, Any]:
+        """The shape the CLI contract fixes."""
+        return {**asdict(self), "severity": self.severity.value}
+
+    def to_text(self) -> str:
+        """`file:line:column: error CODE name: message`, then the hint on its own line."""
+        place = ":".join(str(p) for p in (self.file, self.line, self.column) if p is not None)
+        head = f"{place}: " if place else ""
+        text = f"{head}{self.severity.value} {self.code} {self.name}: {self.message}"
+        return f"{text}\n    {self.hint}" if self.hint else text
+
+
+class InputError(Exception):
+    """The input cannot be used. Carries every reason found, never only the first."""
+
+    def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
+        self.diagnostics = tuple(diagnostics)
+        super().__init__("\n".join(d.to_text() for d in self.diagnostics))
+
+
+def has_errors(diagnostics: Iterable[Diagnostic]) -> bool:
+    """True when one of them says that training would fail or be something else."""
+    return any(d.severity is Severity.ERROR for d in diagnostics)

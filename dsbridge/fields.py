@@ -1,0 +1,157 @@
+"""The field table: where a spec value goes in a framework's own files, and how well it fits.
+
+A plugin declares `Field` rows; `place` reads them to render, and parsing reads the same rows backwards.
+Whatever no row claims is reported: there is no list of unsupported keys to forget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from dsbridge.diagnostics import Code, Diagnostic, Severity
+from dsbridge.spec.leaves import plain
+from dsbridge.values import AUTO
+
+LOSSY = Code("REN001", "lossy", Severity.WARNING, "The target says this only approximately.")
+UNSUPPORTED = Code("REN002", "no-place", Severity.WARNING, "The target has no place for this setting.")
+UNTRANSLATABLE = Code(
+    "REN003", "no-such-value", Severity.ERROR, "The target has the key, but not this value."
+)
+NOT_RENDERED = " is not rendered: "  # between setting and reason; the printer groups by it
+CODES = (LOSSY, UNSUPPORTED, UNTRANSLATABLE)
+
+
+class Fidelity(str, Enum):
+    """How well a value survives the translation."""
+
+    EXACT = "exact"
+    LOSSY = "lossy"
+    UNSUPPORTED = "unsupported"
+
+
+@dataclass(frozen=True)
+class Codec:
+    """A translation of values as data. `words` maps the spec's value to the target's; None: as it is.
+
+    `scale` multiplies a number; `joined` writes a list as one string with that separator.
+    """
+
+    words: Mapping[Any, Any] | None = None
+    scale: float | None = None
+    joined: str | None = None
+
+    def knows(self, value: Any) -> bool:
+        return self.words is None or value in self.words
+
+    def render(self, value: Any) -> Any:
+        """The target's value for a spec value."""
+        if self.words is not None:
+            return self.words[value]
+        if self.scale is not None:
+            return value * self.scale
+        if self.joined is not None and isinstance(value, tuple):
+            return self.joined.join(str(v) for v in value)
+        return plain(value)
+
+
+SAME = Codec()
+
+
+@dataclass(frozen=True)
+class Field:
+    """One row: spec `path` <-> dotted `key` in `document` ("args", "ds", ... as the plugin names them).
+
+    A LOSSY or UNSUPPORTED row gives its reason, which the user reads, and may give a hint.
+    """
+
+    path: str
+    key: str = ""
+    document: str = "args"
+    codec: Codec = SAME
+    fidelity: Fidelity = Fidelity.EXACT
+    reason: str = ""
+    hint: str = ""
+
+    def __post_init__(self) -> None:
+        if self.fidelity is not Fidelity.EXACT and not self.reason:
+            raise ValueError(f"{self.path}: {self.fidelity.value} without a reason")
+        if self.fidelity is not Fidelity.UNSUPPORTED and not self.key:
+            raise ValueError(f"{self.path}: no key to write it to")
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Flat documents (dotted key -> value) by name, the spec paths dealt with, and what to tell."""
+
+    documents: dict[str, dict[str, Any]] = field(default_factory=dict)
+    claimed: frozenset[str] = frozenset()
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+    def document(self, name: str) -> dict[str, Any]:
+        return self.documents.get(name, {})
+
+
+def place(fields: Iterable[Field], values: Mapping[str, Any]) -> Placed:
+    """Write every set value that a row claims.
+
+    AUTO leaves the choice to the framework: nothing is written, and its own default holds.
+    """
+    documents: dict[str, dict[str, Any]] = {}
+    claimed: set[str] = set()
+    found: list[Diagnostic] = []
+    for row in fields:
+        if row.path not in values:
+            continue
+        claimed.add(row.path)
+        value = values[row.path]
+        if value is AUTO:
+            continue
+        if row.fidelity is Fidelity.UNSUPPORTED:
+            found.append(unsupported(row.path, value, row.reason, row.hint))
+        elif not row.codec.knows(value):
+            found.append(_no_such_value(row, value))
+        else:
+            documents.setdefault(row.document, {})[row.key] = row.codec.render(value)
+            if row.fidelity is Fidelity.LOSSY:
+                message = f"`{row.path}: {show(value)}` becomes `{row.key}`: {row.reason}"
+                found.append(LOSSY(message, hint=row.hint, key=row.path))
+    return Placed(documents, frozenset(claimed), tuple(found))
+
+
+def unsupported(path: str, value: Any, reason: str, hint: str = "") -> Diagnostic:
+    """Tell that a value has no place in the target."""
+    return UNSUPPORTED(f"`{path}: {show(value)}`{NOT_RENDERED}{reason}", hint=hint, key=path)
+
+
+def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted keys to nested mappings, in the order given."""
+    out: dict[str, Any] = {}
+    for key, value in flat.items():
+        *parents, last = key.split(".")
+        node = out
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[last] = value
+    return out
+
+
+def show(value: Any) -> str:
+    """A spec value as the user would write it in YAML."""
+    shown = plain(value)
+    if isinstance(shown, bool):
+        return str(shown).lower()
+    if isinstance(shown, list):
+        return f"[{', '.join(show(v) for v in shown)}]"
+    return str(shown)
+
+
+def _no_such_value(row: Field, value: Any) -> Diagnostic:
+    known = [show(word) for word in row.codec.words or ()]
+    return UNTRANSLATABLE(
+        f"`{row.path}: {show(value)}` cannot be said as `{row.key}`",
+        hint=row.hint or f"This target takes {', '.join(known)}.",
+        key=row.path,
+    )

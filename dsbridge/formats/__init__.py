@@ -1,0 +1,1 @@
+"""Text to tree and back, with the position of every value."""

@@ -1,0 +1,83 @@
+"""A parsed text: plain values, and where each of them was written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from dsbridge.diagnostics import Code, InputError, Severity
+from dsbridge.provenance import Source
+
+Path_: TypeAlias = tuple[str | int, ...]
+
+UNREADABLE = Code(
+    "IN001",
+    "unreadable-file",
+    Severity.ERROR,
+    "The file cannot be read: absent, a folder, no text.",
+)
+SYNTAX = Code("IN002", "syntax", Severity.ERROR, "The text is not valid in its format.")
+DUPLICATE = Code("IN003", "duplicate-key", Severity.ERROR, "A mapping says the same key twice.")
+TOO_LARGE = Code("IN004", "too-large", Severity.ERROR, "The file is larger or deeper than any config.")
+CODES = (UNREADABLE, SYNTAX, DUPLICATE, TOO_LARGE)
+
+MAX_BYTES = 4 * 1024 * 1024  # the largest config in the corpus has 40 KiB
+
+
+@dataclass(frozen=True)
+class Document:
+    """`value` is made of dict, list, str, int, float, bool and None."""
+
+    value: Any
+    file: str
+    keys: dict[Path_, Source] = field(default_factory=dict)
+    values: dict[Path_, Source] = field(default_factory=dict)
+
+    def at(self, path: Path_, *, key: bool = False) -> Source:
+        """Where `path` is written; the nearest parent that has a place, if it has none."""
+        tables = (self.keys, self.values) if key else (self.values, self.keys)
+        for end in range(len(path), -1, -1):
+            for table in tables:
+                if path[:end] in table:
+                    return table[path[:end]]
+        return Source(self.file)
+
+
+def read_text(path: Path | str) -> str:
+    """The text of a file, or an InputError that says why there is none."""
+    file = Path(path)
+    at = Source(str(path))
+    try:
+        size = file.stat().st_size
+        if file.is_dir():
+            raise InputError([UNREADABLE(f"{path} is a folder, not a file", at=at)])
+        if size > MAX_BYTES:
+            raise InputError([_too_large(f"{path} has {size:,} bytes", at)])
+        data = file.read_bytes()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError([UNREADABLE(f"cannot read {path}: {reason}", at=at)]) from None
+    except ValueError as error:  # a NUL byte in the name
+        raise InputError([UNREADABLE(f"cannot read {path!r}: {error}", at=at)]) from None
+    return decode(data, str(path))
+
+
+def decode(data: bytes, file: str) -> str:
+    """UTF-8 text, with or without a byte order mark."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        message = f"byte 0x{data[error.start]:02x} is not UTF-8 text"
+        hint = "Save the file as UTF-8; a binary file is no spec."
+        raise InputError([UNREADABLE(message, hint=hint, at=Source(file, line))]) from None
+    if "\x00" in text:
+        line = text.count("\n", 0, text.index("\x00")) + 1
+        message = "the file holds NUL bytes: it is binary or UTF-16"
+        raise InputError([UNREADABLE(message, hint="Save it as UTF-8.", at=Source(file, line))])
+    return text
+
+
+def _too_large(what: str, at: Source) -> Any:
+    return TOO_LARGE(f"{what}; at most {MAX_BYTES:,} are read", at=at)

@@ -1,0 +1,85 @@
+"""What a plugin hands over: a Framework, which renders a request into files and a launch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dsbridge.diagnostics import Code, Diagnostic
+from dsbridge.spec import ParallelSpec
+from dsbridge.spec.leaves import to_mapping
+from dsbridge.version import __version__
+
+
+@dataclass(frozen=True)
+class Base:
+    """The user's own file, to be edited instead of written anew. Text only; never executed."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
+class RenderRequest:
+    """What a framework renders: the spec, its values by path, and perhaps the user's own file.
+
+    `values` holds what is set, AUTO included, and the micro batch and accumulation that follow from the
+    rest of the batch.
+    """
+
+    target: str
+    spec: ParallelSpec
+    values: Mapping[str, Any]
+    base: Base | None = None
+
+    def own(self) -> dict[str, Any]:
+        """`frameworks.<target>`: keys that are this framework's alone."""
+        frameworks = self.spec.frameworks
+        return dict(frameworks.get(self.target, {})) if isinstance(frameworks, dict) else {}
+
+    def header(self) -> str:
+        """The line that every artifact starts with where its format allows comments."""
+        return (
+            f"Written by dsbridge {__version__} for {self.target} from spec "
+            f"{spec_hash(self.spec)}. Edit the spec, not this file."
+        )
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How the run is started: environment, words, and the same as a bash script."""
+
+    env: Mapping[str, str] = field(default_factory=dict)
+    argv: tuple[str, ...] = ()
+    script: str = ""
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """Files by name. `claimed` holds the spec paths the framework has dealt with, in whatever way."""
+
+    files: Mapping[str, str]
+    launch: Launch
+    claimed: frozenset[str]
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Framework:
+    """A target. `requires` maps distributions to the versions it is verified with (PEP 440)."""
+
+    name: str
+    title: str
+    render: Callable[[RenderRequest], Rendered]
+    package: str
+    requires: Mapping[str, str]
+    codes: tuple[Code, ...] = ()
+
+
+def spec_hash(spec: ParallelSpec) -> str:
+    """Twelve hex digits of SHA-256 over the canonical JSON: equal for specs that say the same."""
+    text = json.dumps(to_mapping(spec), sort_keys=True, separators=(",", ":"), default=str)
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()[:12]}"

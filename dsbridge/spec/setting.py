@@ -1,0 +1,95 @@
+"""How a spec field is declared: once, with everything its readers need.
+
+The parts of a spec are frozen values like dataclasses, but made without code generation: every command
+builds them at its start, and `@dataclass` on twenty parts costs more than all the rest of `render`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dsbridge.spec.kinds import Kind
+from dsbridge.values import UNSET
+
+if TYPE_CHECKING:
+    from typing_extensions import dataclass_transform
+else:
+
+    def dataclass_transform(**_: bool) -> Any:
+        """Only type checkers need it."""
+        return lambda of: of
+
+
+class Meaning(NamedTuple):
+    """The docstring of a field, as data, so that schema, docs and error messages can print it.
+
+    doc: what it means, with the unit. deepspeed: DeepSpeed's own name ("" where it has none).
+    source: where the name and the meaning come from.
+    """
+
+    kind: Kind
+    doc: str
+    deepspeed: str = ""
+    source: str = ""
+
+
+class Section(NamedTuple):
+    """A field that groups others."""
+
+    of: type[Part]
+    doc: str
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+class Part:
+    """A frozen group of fields, made with keywords; equal if all fields are."""
+
+    __declared__: dict[str, Meaning | Section] = {}  # noqa: RUF012 - filled for each subclass, then constant
+
+    def __init_subclass__(cls) -> None:
+        cls.__declared__ = {
+            name: declared for name, declared in vars(cls).items() if isinstance(declared, Meaning | Section)
+        }
+
+    def __init__(self, **values: Any) -> None:
+        unknown = values.keys() - self.__declared__.keys()
+        if unknown:
+            raise TypeError(f"{type(self).__name__} has no field {', '.join(sorted(unknown))}")
+        for name, declared in self.__declared__.items():
+            empty = declared.of() if isinstance(declared, Section) else UNSET
+            self.__dict__[name] = values.get(name, empty)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"a spec is frozen: {type(self).__name__}.{name} cannot be set")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"a spec is frozen: {type(self).__name__}.{name} cannot be deleted")
+
+    def __eq__(self, other: object) -> bool:
+        return vars(self) == vars(other) if type(other) is type(self) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment] # native keys are mappings, which have no hash
+
+    def __repr__(self) -> str:
+        said = (f"{name}={value!r}" for name, value in vars(self).items() if value is not UNSET)
+        return f"{type(self).__name__}({', '.join(said)})"
+
+
+def setting(kind: Kind, doc: str, deepspeed: str = "", source: str = "") -> Any:
+    """Declare one spec field; UNSET unless given."""
+    return Meaning(kind, doc, deepspeed, source)
+
+
+def section(of: type[Part], doc: str) -> Any:
+    """Declare one group of fields; an empty group unless given."""
+    return Section(of, doc)
+
+
+def declared_fields(of: type[Part]) -> dict[str, Meaning | Section]:
+    """The fields of a spec part by the key the user writes (`global_` is `global` in a file)."""
+    return {name.rstrip("_"): declared for name, declared in of.__declared__.items()}
+
+
+def attribute(key: str) -> str:
+    """The Python name of a key: `global` is a keyword there."""
+    return "global_" if key == "global" else key

@@ -1,0 +1,107 @@
+"""The rooms: imports point one way, files and functions keep their size."""
+
+from __future__ import annotations
+
+import ast
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+CORE = sorted((ROOT / "dsbridge").rglob("*.py"))
+PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
+# a plugin may stand on the plugin of the framework that its own framework stands on
+STANDS_ON = {"dsbridge_llamafactory": {"dsbridge_trainer"}}
+FRAMEWORKS = {
+    "torch",
+    "deepspeed",
+    "accelerate",
+    "transformers",
+    "llamafactory",
+    "xtuner",
+    "mmengine",
+    "peft",
+}
+# a room may import from itself and from those listed below it
+LEVELS = (
+    {"values", "provenance", "version"},
+    {"diagnostics"},
+    {"formats"},
+    {"spec"},
+    {"fields", "framework"},
+    {"artifacts", "launch"},
+    {"hookspecs"},
+    {"deepspeed", "plugins"},
+    {"render"},
+    {"sdk", "api", "testing", "hooks"},
+    {"cli"},
+    {"__main__", "__init__"},
+)
+DATA_TABLES = {"zero.py", "offload.py", "precision.py", "training.py", "model.py"}
+
+
+def imports(path: Path) -> Iterator[tuple[str, bool]]:
+    """Every imported module, and whether it is imported with the module (not inside a function)."""
+    tree = ast.parse(path.read_text())
+    inside = {
+        id(n)
+        for f in ast.walk(tree)
+        if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef)
+        for n in ast.walk(f)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, id(node) not in inside) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module or "", id(node) not in inside
+
+
+def room(module: str) -> str:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else "__init__"
+
+
+def level(name: str) -> int:
+    return next(i for i, names in enumerate(LEVELS) if name in names)
+
+
+@pytest.mark.parametrize("path", CORE, ids=lambda p: str(p.relative_to(ROOT)))
+def test_core_imports_point_down_and_never_to_a_plugin_or_framework(path: Path) -> None:
+    own = room(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    for module, _ in imports(path):
+        top = module.split(".")[0]
+        assert top not in FRAMEWORKS, f"{path} imports {module}"
+        assert not top.startswith("dsbridge_"), f"{path} imports {module}"
+        if top == "dsbridge" and room(module) != own:
+            assert level(room(module)) < level(own), f"{own} imports {room(module)}, which stands above it"
+
+
+@pytest.mark.parametrize("path", PLUGINS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_plugins_import_the_sdk_alone(path: Path) -> None:
+    own = path.relative_to(ROOT / "plugins").parts[0]
+    for module, at_import in imports(path):
+        top = module.split(".")[0]
+        assert top not in FRAMEWORKS, f"{path} imports {module}"
+        if top == "dsbridge":
+            assert module == "dsbridge.sdk", f"{path} imports {module}: only dsbridge.sdk is public"
+        elif top.startswith("dsbridge_"):
+            assert top in {own, *STANDS_ON.get(own, set())}, f"{path} imports {module}"
+        if at_import:
+            assert top not in {"ruamel", "libcst", "jinja2", "rich"}, f"{path} imports {module} at once"
+
+
+@pytest.mark.parametrize("path", CORE + PLUGINS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_sizes(path: Path) -> None:
+    assert path.read_text().count("\n") <= 400 or path.name in DATA_TABLES
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef) and node.end_lineno:
+            assert node.end_lineno - node.lineno < 60, f"{path}: {node.name}"
+
+
+def test_the_median_file_is_short() -> None:
+    lengths = [p.read_text().count("\n") for p in CORE + PLUGINS if p.name not in DATA_TABLES]
+    assert statistics.median(lengths) <= 120

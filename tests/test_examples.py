@@ -1,0 +1,59 @@
+"""Every example: rendered by the command its README gives, equal to the files beside it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.golden import check_golden
+
+EXAMPLES = sorted(p.parent for p in (ROOT / "examples").glob("*/dsbridge.yaml"))
+SEVEN = {
+    "autotp-zero1-llamafactory", "zero2-lora", "zero3-offload-cpu", "zero3-nvme",
+    "qlora-zero2-xtuner", "fsdp2", "multi-node-zero3",
+}  # fmt: skip
+COMMAND = re.compile(r"^dsbridge render (\S+/dsbridge\.yaml) --target (\S+)(?: --out (\S+))?$", re.MULTILINE)
+
+
+def commands(example: Path) -> list[tuple[str, str]]:
+    """(spec, target) of each `dsbridge render` line in the example's README."""
+    return [(m[1], m[2]) for m in COMMAND.finditer((example / "README.md").read_text())]
+
+
+CASES = [(e, spec, target) for e in EXAMPLES for spec, target in commands(e)]
+
+
+def test_all_seven_are_there_and_each_has_a_command() -> None:
+    assert {e.name for e in EXAMPLES} == SEVEN
+    assert {e.name for e, _, _ in CASES} == SEVEN
+
+
+@pytest.mark.parametrize(("example", "spec", "target"), CASES, ids=lambda v: getattr(v, "name", v))
+def test_example(
+    example: Path, spec: str, target: str, dsbridge: Callable[..., Any], in_root: Path, tmp_path: Path
+) -> None:
+    assert spec == f"examples/{example.name}/dsbridge.yaml"
+    outcome = dsbridge("render", spec, "--target", target, "--out", tmp_path)
+    assert outcome.code == 0, outcome.err
+    expected = example / "expected" / target
+    for path in sorted(tmp_path.iterdir()):
+        check_golden(expected / path.name, path.read_text())
+    check_golden(expected / "diagnostics.txt", outcome.err)
+    names = {p.name for p in expected.iterdir()} - {"diagnostics.txt"}
+    assert names == {p.name for p in tmp_path.iterdir()}, "a file is expected that is no longer written"
+
+
+@pytest.mark.parametrize(("example", "spec", "target"), CASES, ids=lambda v: getattr(v, "name", v))
+def test_the_script_is_clean_bash(example: Path, spec: str, target: str) -> None:
+    shellcheck = shutil.which("shellcheck")
+    assert shellcheck, "shellcheck comes with dsbridge[test]"
+    script = example / "expected" / target / "launch.sh"
+    done = subprocess.run([shellcheck, str(script)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
