@@ -61,7 +61,8 @@ def ds_config(spec: ParallelSpec, dialect: Dialect) -> DsConfig:
         keys = {"zero_optimization.stage": 0, **keys}
         if not _native_stage(spec):
             found.append(STAGE_ASSUMED("no `zero.stage` is given: 0 is written, DeepSpeed's default"))
-    found += version_findings(spec, dialect)
+    native = spec.deepspeed if isinstance(spec.deepspeed, dict) else {}
+    found += version_findings(keys, native, dialect, _paths())
     config = _ordered(nest(keys))
     found += _merge_native(config, spec, keys)
     return DsConfig(config, part.claimed, tuple(found))
@@ -71,6 +72,12 @@ def ds_config(spec: ParallelSpec, dialect: Dialect) -> DsConfig:
 def ds_key_of(path: str) -> str | None:
     """DeepSpeed's own name for a spec path, where one key says it."""
     return dict(_table()).get(path)
+
+
+@cache
+def _paths() -> dict[str, str]:
+    """The spec path behind each DeepSpeed key."""
+    return {key: path for path, key in _table()} | {"tensor_parallel.autotp_size": "parallelism.tp"}
 
 
 @cache

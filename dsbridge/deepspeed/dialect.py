@@ -28,9 +28,8 @@ BATCH_COUNT = Code(
 CURVE = Code(
     "DS007", "scheduler-curve", Severity.WARNING, "DeepSpeed's curve differs from the one asked for."
 )
-VERSION = Code(
-    "DS008", "key-not-in-version", Severity.ERROR, "The target's DeepSpeed refuses or ignores this key."
-)
+IGNORED = Code("DS012", "key-ignored", Severity.WARNING, "The target's DeepSpeed does not read this key.")
+VERSION = Code("DS008", "key-not-in-version", Severity.ERROR, "The target's DeepSpeed stops at this key.")
 BATCH_NEEDED = Code("DS009", "batch-needed", Severity.ERROR, "DeepSpeed cannot start without a batch size.")
 CODES = (
     AUTO_LEFT_OUT,
@@ -41,6 +40,7 @@ CODES = (
     BATCH_COUNT,
     CURVE,
     VERSION,
+    IGNORED,
     BATCH_NEEDED,
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dsbridge.deepspeed.dialect import OPTIMIZER, Dialect, Fragment
+from dsbridge.deepspeed.versions import optimizer_missing
 from dsbridge.spec import ParallelSpec
 from dsbridge.spec.leaves import leaves, plain
 from dsbridge.values import AUTO, UNSET
@@ -52,6 +53,11 @@ def optimizer_part(spec: ParallelSpec, dialect: Dialect) -> Fragment:
     if name not in TYPES:
         hint = f"DeepSpeed builds {', '.join(TYPES)}. Or write `optimizer.owner: framework`."
         refused = OPTIMIZER(f"DeepSpeed has no optimizer `{name}`", hint=hint, key="optimizer.type")
+        return Fragment({}, frozenset(owner), (refused,))
+    version = optimizer_missing(name, dialect)
+    if version:
+        hint = f"{dialect.title} runs with that version. Write `optimizer.owner: framework`, or another type."
+        refused = OPTIMIZER(f"DeepSpeed {version} has no optimizer `{name}`", hint=hint, key="optimizer.type")
         return Fragment({}, frozenset(owner), (refused,))
     keys: dict[str, Any] = {"optimizer.type": TYPES[name]}
     claimed = {"optimizer.type", *owner}

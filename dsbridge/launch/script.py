@@ -13,6 +13,7 @@ from dsbridge.spec import ParallelSpec
 from dsbridge.spec.batch import dims
 from dsbridge.values import UNSET
 
+_LONG = 6  # words of one option that are still read at a glance
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -106,13 +107,13 @@ def _script(header: str, env: Mapping[str, Word], argv: Sequence[Word], notes: S
 
 
 def _grouped(argv: Sequence[Word]) -> list[str]:
-    """One option a line, with its value."""
+    """One option a line, with its value; an option of many values has one a line."""
     lines: list[list[str]] = [[]]
     for word in argv:
         if str(word).startswith("--") and lines[-1]:
             lines.append([])
         lines[-1].append(quote(word))
-    return [" ".join(line) for line in lines]
+    return [(" \\\n    " if len(line) > _LONG else " ").join(line) for line in lines]
 
 
 def quote(word: Word) -> str:

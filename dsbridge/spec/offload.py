@@ -132,13 +132,13 @@ class Aio(Part):
     )
     intra_op_parallelism: Setting[int] = setting(
         Integer(least=1),
-        "Threads that share one request. Called thread_count before DeepSpeed 0.16.",
+        "Threads that share one request; DeepSpeed 0.16 says thread_count.",
         "aio.intra_op_parallelism",
         "deepspeed/runtime/swap_tensor/constants.py",
     )
     thread_count: Setting[int] = setting(
         Integer(least=1),
-        "The older name of intra_op_parallelism.",
+        "The name of intra_op_parallelism in DeepSpeed 0.16.",
         "aio.thread_count",
         "deepspeed/runtime/swap_tensor/constants.py",
     )

@@ -200,6 +200,12 @@ class Zero(Part):
         "zero_optimization.zero_quantized_gradients",
         "deepspeed/runtime/zero/config.py",
     )
+    zeropp_loco_param: Option[dict[str, Any]] = setting(
+        Mapping_(),
+        "ZeRO++: LoCo's error feedback for quantised gradients, passed on as it is.",
+        "zero_optimization.zeropp_loco_param",
+        "deepspeed/runtime/zero/config.py",
+    )
     mics_shard_size: Setting[int] = setting(
         Integer(least=1),
         "MiCS: ranks among which a copy of the model is partitioned.",

@@ -1,0 +1,64 @@
+"""Docs that cannot drift: schemas hold for real output, README shows what the command prints."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import jsonschema
+import pytest
+
+from dsbridge.plugins import registry
+from tests.conftest import ROOT
+
+SCHEMAS = ROOT / "docs" / "reference" / "schemas"
+TARGETS = ("accelerate", "deepspeed", "llamafactory", "trainer", "xtuner")
+
+
+def schema(name: str) -> Any:
+    found = json.loads((SCHEMAS / f"{name}.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(found)
+    return found
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("example", ["qlora-zero2-xtuner", "fsdp2", "multi-node-zero3"])
+def test_render_output_follows_its_schema(
+    target: str, example: str, dsbridge: Callable[..., Any], in_root: Any
+) -> None:
+    outcome = dsbridge("render", f"examples/{example}/dsbridge.yaml", "--target", target, "--format", "json")
+    assert outcome.code in (0, 1)
+    jsonschema.validate(outcome.json, schema("render"))
+
+
+def test_targets_output_follows_its_schema(dsbridge: Callable[..., Any]) -> None:
+    jsonschema.validate(dsbridge("targets", "--format", "json").json, schema("targets"))
+
+
+def test_readme_shows_what_its_first_command_prints(dsbridge: Callable[..., Any], in_root: Any) -> None:
+    readme = (ROOT / "README.md").read_text()
+    command = re.search(r"\.venv/bin/dsbridge (render \S+ --target \S+)", readme)
+    assert command
+    outcome = dsbridge(*command[1].split())
+    assert outcome.code == 0
+    assert f"```text\n{outcome.out.strip()}\n```" in readme
+    assert f"```text\n{outcome.err.strip()}\n```" in readme
+
+
+def test_every_code_of_every_plugin_is_unique_and_titled() -> None:
+    for code, (known, origin) in registry().codes.items():
+        assert known.code == code
+        assert known.title.endswith("."), f"{code} of {origin}"
+
+
+def test_every_command_has_help_with_its_exit_codes(dsbridge: Callable[..., Any]) -> None:
+    from dsbridge.cli import COMMANDS
+
+    top = dsbridge("--help")
+    assert top.code == 0
+    for name in COMMANDS:
+        assert name in top.out
+        assert dsbridge(name, "--help").code == 0
+    assert "Exit code" in dsbridge("render", "--help").out

@@ -1,0 +1,223 @@
+"""Harvest version tables from the real packages, so that dsbridge need not import them.
+
+    python tools/harvest.py deepspeed --out tests/recorded/deepspeed/zero_fields/0.19.8.json
+
+Run it with the Python of an environment that has the package, such as .nox/conformance-hf.
+"""
+
+from __future__ import annotations
+
+import argparse
+import enum
+import importlib
+import importlib.metadata
+import inspect
+import json
+import math
+import os
+import re
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+# Where each block's pydantic model lives. Before 0.18 fp16 and bf16 were read key by key.
+MODELS = {
+    "zero_optimization": ("deepspeed.runtime.zero.config", "DeepSpeedZeroConfig"),
+    "zero_optimization.offload_param": (
+        "deepspeed.runtime.zero.offload_config",
+        "DeepSpeedZeroOffloadParamConfig",
+    ),
+    "zero_optimization.offload_optimizer": (
+        "deepspeed.runtime.zero.offload_config",
+        "DeepSpeedZeroOffloadOptimizerConfig",
+    ),
+    "zero_optimization.leaf_module": (
+        "deepspeed.runtime.zero.leaf_module_config",
+        "DeepSpeedZeroLeafModuleConfig",
+    ),
+    "zero_optimization.zenflow": ("deepspeed.runtime.zenflow.zenflow_config", "ZenFlowConfig"),
+    "fp16": ("deepspeed.runtime.precision_config", "DeepSpeedFP16Config"),
+    "bf16": ("deepspeed.runtime.precision_config", "DeepSpeedBF16Config"),
+    "tensor_parallel": ("deepspeed.runtime.tensor_parallel.config", "TPTrainingConfig"),
+    "tensor_parallel.tp": ("deepspeed.runtime.tensor_parallel.config", "TPConfig"),
+    "hybrid_engine": ("deepspeed.runtime.config", "HybridEngineConfig"),
+    "comms_logger": ("deepspeed.comm.config", "CommsLoggerConfig"),
+    "compile": ("deepspeed.compile.config", "CompileConfig"),
+}
+# Blocks that are read key by key: the constants that name the keys, and their defaults' suffix.
+CONSTANTS = {
+    "aio": ("deepspeed.runtime.swap_tensor.constants", "AIO_"),
+    "activation_checkpointing": (
+        "deepspeed.runtime.activation_checkpointing.config",
+        "ACT_CHKPT_",
+    ),
+    "fp16": ("deepspeed.runtime.constants", "FP16_"),
+    "bf16": ("deepspeed.runtime.constants", "BFLOAT16_"),
+    "flops_profiler": ("deepspeed.profiling.constants", "FLOPS_PROFILER_"),
+}
+
+
+def load(module: str) -> types.ModuleType | None:
+    """The module, or None in a version that does not have it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        return None
+
+
+def type_name(kind: Any) -> str:
+    """`int | None` rather than `typing.Optional[int]`, without module paths."""
+    text = kind.__name__ if isinstance(kind, type) and not typing.get_args(kind) else str(kind)
+    text = re.sub(r"<enum '(\w+)'>|<class '[\w.]*?(\w+)'>", r"\1\2", text)
+    return re.sub(r"\b(?:\w+\.)+(?=\w)", "", text).replace("NoneType", "None")
+
+
+def plain(value: Any) -> Any:
+    """The value as strict JSON can say it."""
+    if isinstance(value, enum.Enum):
+        return plain(value.value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return "Infinity" if value > 0 else str(value)
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if hasattr(value, "model_dump"):
+        return plain(value.model_dump())
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)
+
+
+def choices(kind: Any) -> list[Any] | None:
+    """The values of an enumeration, also of an optional one."""
+    for part in (kind, *typing.get_args(kind)):
+        if isinstance(part, type) and issubclass(part, enum.Enum):
+            return [plain(member) for member in part]
+    return None
+
+
+def limits(info: Any) -> dict[str, Any]:
+    """Bounds such as ge=0, from pydantic's metadata."""
+    names = ("ge", "gt", "le", "lt")
+    found = {n: getattr(m, n) for m in info.metadata for n in names if hasattr(m, n)}
+    return {name: plain(value) for name, value in found.items()}
+
+
+def field(name: str, info: Any) -> dict[str, Any]:
+    """One pydantic field."""
+    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+    required = info.is_required()
+    factory = info.default_factory
+    default = None if required else (factory() if factory else info.default)
+    row: dict[str, Any] = {
+        "name": name,
+        "alias": info.alias,
+        "type": type_name(info.annotation),
+        "default": plain(default),
+        "required": required,
+    }
+    optional = {
+        "choices": choices(info.annotation),
+        "limits": limits(info) or None,
+        "deprecated": bool(extra.get("deprecated") or info.deprecated) or None,
+        "deprecated_msg": extra.get("deprecated_msg") or None,
+        "new_param": extra.get("new_param") or None,
+        "sets_new_param": extra.get("set_new_param"),
+    }
+    return {**row, **{key: value for key, value in optional.items() if value is not None}}
+
+
+def from_model(module: str, name: str) -> dict[str, Any] | None:
+    """All fields of one model, and whether it refuses keys it does not know."""
+    found = load(module)
+    model = getattr(found, name, None) if found else None
+    if model is None:
+        return None
+    line = inspect.getsourcelines(model)[1]
+    return {
+        "source": f"{module.replace('.', '/')}.py:{line}",
+        "extra": plain(model.model_config.get("extra", "ignore")),
+        "fields": [field(key, info) for key, info in model.model_fields.items()],
+    }
+
+
+def from_constants(module: str, prefix: str) -> dict[str, Any] | None:
+    """Keys named by constants: X = "key" beside X_DEFAULT = value."""
+    found = load(module)
+    if found is None:
+        return None
+    constants = vars(found)
+    rows = [
+        {"name": value, "default": plain(constants[f"{name}_DEFAULT"])}
+        for name, value in constants.items()
+        if name.startswith(prefix) and isinstance(value, str) and f"{name}_DEFAULT" in constants
+    ]
+    return {"source": module.replace(".", "/") + ".py", "fields": rows} if rows else None
+
+
+def top_level() -> dict[str, Any]:
+    """Scalar keys of the config file, from `deepspeed.runtime.constants`."""
+    constants = vars(importlib.import_module("deepspeed.runtime.constants"))
+    rows = {
+        name: {"name": value, "constant": name, "default": plain(constants[f"{name}_DEFAULT"])}
+        for name, value in constants.items()
+        if isinstance(value, str) and f"{name}_DEFAULT" in constants
+    }
+    return {"source": "deepspeed/runtime/constants.py", "fields": list(rows.values())}
+
+
+def supported_optimizers() -> list[str]:
+    """Optimizer types that a config block may name without `zero_allow_untested_optimizer`."""
+    config = importlib.import_module("deepspeed.runtime.config")
+    return [str(name) for name in config.DEEPSPEED_OPTIMIZERS]
+
+
+def schedules() -> dict[str, list[str]]:
+    """Scheduler types with the parameters that their classes take."""
+    module = importlib.import_module("deepspeed.runtime.lr_schedules")
+    names = [str(name) for name in module.VALID_LR_SCHEDULES]
+    classes = {name: getattr(module, name) for name in names}
+    return {
+        name: [p for p in inspect.signature(kind).parameters if p != "optimizer"]
+        for name, kind in classes.items()
+    }
+
+
+def deepspeed() -> dict[str, Any]:
+    """Everything about DeepSpeed's config that its classes and constants say."""
+    blocks = {block: from_model(*where) for block, where in MODELS.items()}
+    for block, where in CONSTANTS.items():
+        if blocks.get(block) is None:
+            blocks[block] = from_constants(*where)
+    return {
+        "package": "deepspeed",
+        "version": importlib.metadata.version("deepspeed"),
+        "generator": "tools/harvest.py",
+        "blocks": {block: rows for block, rows in blocks.items() if rows is not None},
+        "top_level": top_level(),
+        "optimizers": supported_optimizers(),
+        "schedulers": schedules(),
+    }
+
+
+HARVESTS = {"deepspeed": deepspeed}
+
+
+def main() -> None:
+    """Write one table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("package", choices=sorted(HARVESTS))
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    table = HARVESTS[options.package]()
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(table, indent=1, allow_nan=False) + "\n"
+    options.out.write_text(text, encoding="utf-8")
+    print(f"{options.out}: {sum(len(b['fields']) for b in table['blocks'].values())} fields")
+
+
+if __name__ == "__main__":
+    main()
