@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 FLOOR = "import yaml, pluggy, pydantic, click; import importlib.metadata as m; m.entry_points(group='dsbridge')"
-TARGETS = ("deepspeed",)
+TARGETS = ("llamafactory", "xtuner", "accelerate", "trainer", "deepspeed")
 ROOT = Path(__file__).parent.parent
 SPECS = {
     "xtuner": ROOT / "examples/qlora-zero2-xtuner/dsbridge.yaml",

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dsbridge.diagnostics import Code, Diagnostic, InputError, Severity, has_errors
 from dsbridge.framework import Launch
@@ -18,8 +17,7 @@ NOT_WRITABLE = Code("OUT002", "not-writable", Severity.ERROR, "The output cannot
 CODES = (EXISTS, NOT_WRITABLE)
 
 
-@dataclass(frozen=True)
-class Artifacts:
+class Artifacts(NamedTuple):
     """What `render` gives. Refused when a diagnostic is an error; then there are no files."""
 
     target: str

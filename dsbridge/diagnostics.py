@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from dsbridge.provenance import Source
 
@@ -22,8 +21,7 @@ class Severity(str, Enum):
     INFO = "info"
 
 
-@dataclass(frozen=True, slots=True)
-class Code:
+class Code(NamedTuple):
     """One kind of finding: `LF012 clip-overwritten`, its usual severity, and what it means."""
 
     code: str
@@ -31,11 +29,13 @@ class Code:
     severity: Severity
     title: str
 
-    def __post_init__(self) -> None:
+    def flaw(self) -> str:
+        """What is wrong with the form of the code; "" for nothing. Asked when a plugin registers it."""
         if not CODE_PATTERN.fullmatch(self.code):
-            raise ValueError(f"code {self.code!r}: two to five capitals and three digits, as LF012")
+            return f"code {self.code!r}: two to five capitals and three digits, as LF012"
         if not NAME_PATTERN.fullmatch(self.name):
-            raise ValueError(f"{self.code}: name {self.name!r} must be kebab-case")
+            return f"{self.code}: name {self.name!r} must be kebab-case"
+        return ""
 
     def __call__(
         self,
@@ -60,8 +60,7 @@ class Code:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
+class Diagnostic(NamedTuple):
     """One finding. `key` is a dotted path; `fix` is a safe edit, where there is one."""
 
     code: str
@@ -79,11 +78,11 @@ class Diagnostic:
         """The same finding, placed where the user wrote the value (if it has no place yet)."""
         if source is None or self.file is not None:
             return self
-        return replace(self, file=source.file, line=source.line, column=source.column)
+        return self._replace(file=source.file, line=source.line, column=source.column)
 
     def to_json(self) -> dict[str, Any]:
         """The shape the CLI contract fixes."""
-        return {**asdict(self), "severity": self.severity.value}
+        return {**self._asdict(), "severity": self.severity.value}
 
     def to_text(self) -> str:
         """`file:line:column: error CODE name: message`, then the hint on its own line."""

@@ -7,9 +7,9 @@ Whatever no row claims is reported: there is no list of unsupported keys to forg
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from dsbridge.diagnostics import Code, Diagnostic, Severity
 from dsbridge.spec.leaves import plain
@@ -32,8 +32,7 @@ class Fidelity(str, Enum):
     UNSUPPORTED = "unsupported"
 
 
-@dataclass(frozen=True)
-class Codec:
+class Codec(NamedTuple):
     """A translation of values as data. `words` maps the spec's value to the target's; None: as it is.
 
     `scale` multiplies a number; `joined` writes a list as one string with that separator.
@@ -60,8 +59,7 @@ class Codec:
 SAME = Codec()
 
 
-@dataclass(frozen=True)
-class Field:
+class Field(NamedTuple):
     """One row: spec `path` <-> dotted `key` in `document` ("args", "ds", ... as the plugin names them).
 
     A LOSSY or UNSUPPORTED row gives its reason, which the user reads, and may give a hint.
@@ -75,23 +73,24 @@ class Field:
     reason: str = ""
     hint: str = ""
 
-    def __post_init__(self) -> None:
+    def flaw(self) -> str:
+        """What is wrong with the row; "" for nothing. `place` asks it of every row it uses."""
         if self.fidelity is not Fidelity.EXACT and not self.reason:
-            raise ValueError(f"{self.path}: {self.fidelity.value} without a reason")
+            return f"{self.path}: {self.fidelity.value} without a reason"
         if self.fidelity is not Fidelity.UNSUPPORTED and not self.key:
-            raise ValueError(f"{self.path}: no key to write it to")
+            return f"{self.path}: no key to write it to"
+        return ""
 
 
-@dataclass(frozen=True)
-class Placed:
+class Placed(NamedTuple):
     """Flat documents (dotted key -> value) by name, the spec paths dealt with, and what to tell."""
 
-    documents: dict[str, dict[str, Any]] = field(default_factory=dict)
+    documents: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
     claimed: frozenset[str] = frozenset()
     diagnostics: tuple[Diagnostic, ...] = ()
 
     def document(self, name: str) -> dict[str, Any]:
-        return self.documents.get(name, {})
+        return dict(self.documents.get(name, {}))
 
 
 def place(fields: Iterable[Field], values: Mapping[str, Any]) -> Placed:
@@ -105,6 +104,7 @@ def place(fields: Iterable[Field], values: Mapping[str, Any]) -> Placed:
     for row in fields:
         if row.path not in values:
             continue
+        assert not row.flaw(), row.flaw()
         claimed.add(row.path)
         value = values[row.path]
         if value is AUTO:

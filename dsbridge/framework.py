@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from dsbridge.diagnostics import Code, Diagnostic
 from dsbridge.spec import ParallelSpec
@@ -14,16 +14,14 @@ from dsbridge.spec.leaves import to_mapping
 from dsbridge.version import __version__
 
 
-@dataclass(frozen=True)
-class Base:
+class Base(NamedTuple):
     """The user's own file, to be edited instead of written anew. Text only; never executed."""
 
     name: str
     text: str
 
 
-@dataclass(frozen=True)
-class RenderRequest:
+class RenderRequest(NamedTuple):
     """What a framework renders: the spec, its values by path, and perhaps the user's own file.
 
     `values` holds what is set, AUTO included, and the micro batch and accumulation that follow from the
@@ -48,17 +46,15 @@ class RenderRequest:
         )
 
 
-@dataclass(frozen=True)
-class Launch:
+class Launch(NamedTuple):
     """How the run is started: environment, words, and the same as a bash script."""
 
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = MappingProxyType({})
     argv: tuple[str, ...] = ()
     script: str = ""
 
 
-@dataclass(frozen=True)
-class Rendered:
+class Rendered(NamedTuple):
     """Files by name. `claimed` holds the spec paths the framework has dealt with, in whatever way."""
 
     files: Mapping[str, str]
@@ -67,8 +63,7 @@ class Rendered:
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Framework:
+class Framework(NamedTuple):
     """A target. `requires` maps distributions to the versions it is verified with (PEP 440)."""
 
     name: str

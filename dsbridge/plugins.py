@@ -108,6 +108,8 @@ class Registry:
                 raise PluginError(f"framework `{framework.name}` is already registered by {other}")
             seen[framework.name] = origin
             for code in framework.codes:
+                if code.flaw():
+                    raise PluginError(code.flaw())
                 known = self.codes.get(code.code)
                 if known and known[0] != code:
                     raise PluginError(f"code {code.code} is already taken by {known[1]}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import replace
 
 from dsbridge.artifacts import Artifacts
 from dsbridge.diagnostics import Code, Diagnostic, InputError, Severity
@@ -65,9 +64,9 @@ def render(
         _placed([*policy, *rendered.diagnostics, *unclaimed], loaded),
     )
     after = _placed(known.findings_rendered(artifacts, spec), loaded)
-    artifacts = replace(artifacts, diagnostics=artifacts.diagnostics + after)
+    artifacts = artifacts._replace(diagnostics=artifacts.diagnostics + after)
     if artifacts.refused:
-        artifacts = replace(artifacts, files={}, launch=Launch())
+        artifacts = artifacts._replace(files={}, launch=Launch())
     return artifacts
 
 

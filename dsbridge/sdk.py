@@ -23,6 +23,7 @@ from dsbridge.launch.script import (
 from dsbridge.provenance import Source
 from dsbridge.spec import ParallelSpec
 from dsbridge.spec.batch import BatchNumbers, Dims, batch_numbers, dims
+from dsbridge.spec.setting import changed
 from dsbridge.values import AUTO, UNSET
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "Word",
     "auto_left_out",
     "batch_numbers",
+    "changed",
     "dims",
     "ds_config",
     "ds_key_of",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias, TypeVar
+from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 
 class Unset:
@@ -33,8 +32,7 @@ class Auto:
         return "AUTO"
 
 
-@dataclass(frozen=True)
-class Unknown:
+class Unknown(NamedTuple):
     """Only a run can tell. `needs` names the facts that would settle it, e.g. {"world_size"}."""
 
     needs: frozenset[str]

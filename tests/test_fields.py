@@ -44,10 +44,10 @@ def test_lossy_unsupported_and_impossible_are_said() -> None:
 
 
 def test_a_row_must_give_its_reason_and_a_key() -> None:
-    with pytest.raises(ValueError, match="without a reason"):
-        Field("a", "b", fidelity=Fidelity.LOSSY)
-    with pytest.raises(ValueError, match="no key to write it to"):
-        Field("a")
+    with pytest.raises(AssertionError, match="without a reason"):
+        place([Field("a", "b", fidelity=Fidelity.LOSSY)], {"a": 1})
+    with pytest.raises(AssertionError, match="no key to write it to"):
+        place([Field("a")], {"a": 1})
 
 
 def test_codecs() -> None:

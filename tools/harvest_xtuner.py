@@ -8,6 +8,7 @@ Reads the configs' syntax trees; nothing of XTuner is executed.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -29,6 +30,7 @@ VALUES = (
     "optim_wrapper.optimizer.type",
     "optim_wrapper.accumulative_counts",
     "train_dataloader.sampler.type",
+    "train_dataloader.dataset.type",
     "model.lora.type",
     "model.llm_lora.type",
     "model.llm.quantization_config.type",
@@ -41,9 +43,9 @@ NAMES = (
     "optim_wrapper.clip_grad.max_norm",
     "train_dataloader.dataset.max_length",
     "train_dataloader.dataset.pack_to_max_length",
-    "train_dataloader.dataset.type",
     "model.use_activation_checkpointing",
 )
+DATASETS = re.compile(r"train_dataloader\.dataset\.datasets\.\d+\.(max_length|pack_to_max_length)")
 PATHS = ("model.llm.", "tokenizer.", "train_dataloader.", "custom_hooks.", "model.tokenizer.")
 
 
@@ -57,7 +59,7 @@ def relevant(file: Path) -> dict[str, Any]:
             continue
         if leaf.startswith(VALUES):
             kept[leaf] = round(value, 12) if isinstance(value, float) else value
-        elif leaf.startswith(NAMES):
+        elif leaf.startswith(NAMES) or DATASETS.fullmatch(leaf):
             kept[leaf] = None
         elif leaf.startswith(PATHS) and leaf.endswith(f".{MODEL_PATH}"):
             kept[leaf] = SAME_MODEL if value == model else None

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from dsbridge.deepspeed.dialect import (
     AUTO_LEFT_OUT,
@@ -34,8 +33,7 @@ _ONE_TO_ONE = ("zero", "aio", "precision", "gradient_clipping", "checkpoint", "a
 _DECIDED = ("precision.dtype",)
 
 
-@dataclass(frozen=True)
-class DsConfig:
+class DsConfig(NamedTuple):
     """A nested config, the spec paths it has dealt with, and what to tell."""
 
     config: dict[str, Any]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 from dsbridge.diagnostics import Code, Diagnostic, Severity
 
@@ -45,8 +45,7 @@ CODES = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Dialect:
+class Dialect(NamedTuple):
     """How a framework treats the DeepSpeed config it is given.
 
     title: who, in messages.
@@ -61,7 +60,7 @@ class Dialect:
     """
 
     title: str
-    takes: Mapping[str, str] = field(default_factory=dict)
+    takes: Mapping[str, str] = MappingProxyType({})
     fills: frozenset[str] = frozenset()
     owner: Literal["framework", "deepspeed"] = "framework"
     versions: tuple[str, ...] = ()
@@ -69,11 +68,10 @@ class Dialect:
     needs_batch: bool = False
 
 
-@dataclass(frozen=True)
-class Fragment:
+class Fragment(NamedTuple):
     """A piece of a config: flat dotted keys, the spec paths it deals with, and what to tell."""
 
-    keys: dict[str, Any] = field(default_factory=dict)
+    keys: Mapping[str, Any] = MappingProxyType({})
     claimed: frozenset[str] = frozenset()
     diagnostics: tuple[Diagnostic, ...] = ()
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeAlias
 
 from dsbridge.diagnostics import Code, InputError, Severity
 from dsbridge.provenance import Source
@@ -25,14 +26,13 @@ CODES = (UNREADABLE, SYNTAX, DUPLICATE, TOO_LARGE)
 MAX_BYTES = 4 * 1024 * 1024  # the largest config in the corpus has 40 KiB
 
 
-@dataclass(frozen=True)
-class Document:
+class Document(NamedTuple):
     """`value` is made of dict, list, str, int, float, bool and None."""
 
     value: Any
     file: str
-    keys: dict[Path_, Source] = field(default_factory=dict)
-    values: dict[Path_, Source] = field(default_factory=dict)
+    keys: Mapping[Path_, Source] = MappingProxyType({})
+    values: Mapping[Path_, Source] = MappingProxyType({})
 
     def at(self, path: Path_, *, key: bool = False) -> Source:
         """Where `path` is written; the nearest parent that has a place, if it has none."""

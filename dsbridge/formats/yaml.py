@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
-from dsbridge.diagnostics import InputError
+from dsbridge.diagnostics import Diagnostic, InputError
 from dsbridge.formats.document import DUPLICATE, SYNTAX, TOO_LARGE, Document, Path_
 from dsbridge.provenance import Source
 
@@ -88,29 +87,29 @@ def _events(text: str) -> Iterator[yaml.Event]:
     return iter(yaml.parse(text, Loader=loader))
 
 
-@dataclass
 class _Frame:
-    """An open mapping or list."""
+    """An open mapping or list. `started` counts the nodes before it, to know its size at the end."""
 
-    container: Any
-    path: Path_
-    anchor: str | None
-    started: int  # nodes seen before it, to know its size when it closes
-    key: Any = None
-    has_key: bool = False
+    def __init__(self, container: Any, path: Path_, anchor: str | None, started: int) -> None:
+        self.container = container
+        self.path = path
+        self.anchor = anchor
+        self.started = started
+        self.key: Any = None
+        self.has_key = False
 
 
-@dataclass
 class _Builder:
-    file: str
-    root: Any = None
-    keys: dict[Path_, Source] = field(default_factory=dict)
-    values: dict[Path_, Source] = field(default_factory=dict)
-    problems: list[Any] = field(default_factory=list)
-    stack: list[_Frame] = field(default_factory=list)
-    anchors: dict[str, tuple[Any, int]] = field(default_factory=dict)
-    nodes: int = 0
-    documents: int = 0
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.root: Any = None
+        self.keys: dict[Path_, Source] = {}
+        self.values: dict[Path_, Source] = {}
+        self.problems: list[Diagnostic] = []
+        self.stack: list[_Frame] = []
+        self.anchors: dict[str, tuple[Any, int]] = {}
+        self.nodes = 0
+        self.documents = 0
 
     def feed(self, event: yaml.Event) -> None:
         if isinstance(event, yaml.ScalarEvent):

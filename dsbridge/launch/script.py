@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from dsbridge.framework import Launch
 from dsbridge.spec import ParallelSpec
@@ -17,8 +16,7 @@ _LONG = 6  # words of one option that are still read at a glance
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Variable:
+class Variable(NamedTuple):
     """A value that each node gets from its own environment: `${NODE_RANK:-0}`."""
 
     name: str
@@ -107,13 +105,16 @@ def _script(header: str, env: Mapping[str, Word], argv: Sequence[Word], notes: S
 
 
 def _grouped(argv: Sequence[Word]) -> list[str]:
-    """One option a line, with its value; an option of many values has one a line."""
+    """The program on the first line, then one option with its value, or one further word, a line."""
     lines: list[list[str]] = [[]]
     for word in argv:
-        if str(word).startswith("--") and lines[-1]:
+        line = lines[-1]
+        option_is_full = bool(line) and line[0].startswith("--") and len(line) > 1
+        further_word = len(lines) > 1 and bool(line) and not line[0].startswith("--")
+        if line and (str(word).startswith("--") or option_is_full or further_word):
             lines.append([])
         lines[-1].append(quote(word))
-    return [(" \\\n    " if len(line) > _LONG else " ").join(line) for line in lines]
+    return [" ".join(line) for line in lines]
 
 
 def quote(word: Word) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dsbridge.spec import ParallelSpec
 from dsbridge.values import AUTO, UNSET
 
 
-@dataclass(frozen=True, slots=True)
-class Dims:
+class Dims(NamedTuple):
     """The layout as numbers: derived from the spec, never written by the user.
 
     world_size counts all ranks; data_parallel = world_size / (tp x ulysses), the ranks that see
@@ -31,8 +30,7 @@ class Dims:
         return None if world is None else world // (self.tp * self.ulysses)
 
 
-@dataclass(frozen=True, slots=True)
-class BatchNumbers:
+class BatchNumbers(NamedTuple):
     """Samples; None where neither given nor derivable (or left to the framework)."""
 
     micro: int | None

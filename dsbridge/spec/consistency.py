@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 from dsbridge.diagnostics import Code, Diagnostic, Severity
 from dsbridge.spec import ParallelSpec
@@ -65,7 +64,7 @@ def _world(spec: ParallelSpec) -> Iterator[Diagnostic]:
 
 
 def _flat(layout: Dims) -> Dims:
-    return replace(layout, tp=1, ulysses=1)
+    return layout._replace(tp=1, ulysses=1)
 
 
 def _batch(spec: ParallelSpec) -> Iterator[Diagnostic]:

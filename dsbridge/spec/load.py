@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dsbridge.diagnostics import Code, InputError, Severity
 from dsbridge.formats.document import Document, Path_, read_text
@@ -19,8 +18,7 @@ BAD_SET = Code("SP004", "bad-set", Severity.ERROR, "`--set` takes key.path=value
 CODES = (BAD_SET,)
 
 
-@dataclass(frozen=True)
-class Loaded:
+class Loaded(NamedTuple):
     """A valid spec, and the document it was read from (for positions)."""
 
     spec: ParallelSpec
@@ -71,8 +69,7 @@ def _apply_set(document: Document, text: str) -> Document:
     places: dict[Path_, Source] = {
         path[:n]: at for n in range(1, len(path) + 1) if path[:n] not in document.values
     }
-    return replace(
-        document,
+    return document._replace(
         value=root,
         keys={**document.keys, **places, path: at},
         values={**document.values, **places, path: at},

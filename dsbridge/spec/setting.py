@@ -6,7 +6,7 @@ builds them at its start, and `@dataclass` on twenty parts costs more than all t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from dsbridge.spec.kinds import Kind
 from dsbridge.values import UNSET
@@ -73,6 +73,14 @@ class Part:
     def __repr__(self) -> str:
         said = (f"{name}={value!r}" for name, value in vars(self).items() if value is not UNSET)
         return f"{type(self).__name__}({', '.join(said)})"
+
+
+P = TypeVar("P", bound=Part)
+
+
+def changed(part: P, **values: Any) -> P:
+    """A copy of a part with other values; the original stays as it is."""
+    return type(part)(**{**vars(part), **values})
 
 
 def setting(kind: Kind, doc: str, deepspeed: str = "", source: str = "") -> Any:

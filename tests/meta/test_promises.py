@@ -129,7 +129,7 @@ def with_value(path: str, value: Any) -> dict[str, Any]:
 def seen(artifacts: Artifacts) -> tuple[Any, ...]:
     """All that a user gets, without the hash that changes with every value."""
     files = {name: HASH.sub("", text) for name, text in artifacts.files.items()}
-    return files, tuple((d.code, d.message) for d in artifacts.diagnostics)
+    return files, tuple((d.code, d.message, d.hint) for d in artifacts.diagnostics)
 
 
 @pytest.mark.parametrize("target", TARGETS)
