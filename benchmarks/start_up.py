@@ -15,7 +15,9 @@ import sys
 import time
 from pathlib import Path
 
-FLOOR = "import yaml, pluggy, pydantic, click; import importlib.metadata as m; m.entry_points(group='dsbridge')"
+FLOOR = (
+    "import yaml, pluggy, pydantic, click; import importlib.metadata as m; m.entry_points(group='dsbridge')"
+)
 TARGETS = ("llamafactory", "xtuner", "accelerate", "trainer", "deepspeed")
 ROOT = Path(__file__).parent.parent
 SPECS = {

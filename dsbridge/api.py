@@ -8,7 +8,7 @@ from typing import Any
 
 from dsbridge.artifacts import Artifacts
 from dsbridge.framework import Base
-from dsbridge.render import render as render_pass
+from dsbridge.rendering import render as render_pass
 from dsbridge.spec.load import Loaded, load_file, load_mapping
 
 __all__ = ["load", "render"]

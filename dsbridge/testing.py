@@ -5,8 +5,10 @@ Needs `pip install dsbridge[test]`; nothing else in dsbridge imports this module
 
 from __future__ import annotations
 
+import copy
 import json
 import random
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 from dsbridge.artifacts import Artifacts
 from dsbridge.diagnostics import InputError
 from dsbridge.plugins import Registry
-from dsbridge.render import render
+from dsbridge.rendering import render
 from dsbridge.spec import ParallelSpec, kinds
 from dsbridge.spec.leaves import PASSED_THROUGH, leaf_paths
 from dsbridge.spec.load import Loaded, load_mapping
@@ -52,14 +54,30 @@ def _values(kind: kinds.Kind) -> st.SearchStrategy[Any]:
     raise TypeError(f"no strategy for {kind}")
 
 
+# without these most targets refuse: a model, a number of GPUs, a batch, the length of the run
+ESSENTIALS: dict[str, Any] = {
+    "version": 1,
+    "model": {"name_or_path": "m"},
+    "cluster": {"nodes": 1, "gpus_per_node": 8},
+    "batch": {"micro_per_gpu": 2, "accumulation": 2},
+    "training": {"max_steps": 100},
+    "optimizer": {"lr": 1e-4},
+}
+
+
 @st.composite
-def spec_mappings(draw: st.DrawFn) -> dict[str, Any]:
-    """Mappings in which every single value is right; together they may contradict each other."""
+def spec_mappings(
+    draw: st.DrawFn, frameworks: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
+    """Mappings in which every single value is right; together they may contradict each other.
+
+    `frameworks` is what the target needs of its own, as {"mine": {"dataset": "d"}}.
+    """
     paths = [p for p in leaf_paths() if p not in PASSED_THROUGH]
-    seed = draw(st.integers(0, 2**32 - 1))
-    size = draw(st.integers(0, 25))
-    chosen = random.Random(seed).sample(paths, size)
+    chosen = random.Random(draw(st.integers(0, 2**32 - 1))).sample(paths, draw(st.integers(0, 20)))
     out: dict[str, Any] = {"version": 1}
+    if draw(st.integers(0, 4)):
+        out = copy.deepcopy(ESSENTIALS) | {"frameworks": copy.deepcopy(dict(frameworks or {}))}
     for path in sorted(chosen):
         *parents, last = path.split(".")
         node = out
@@ -70,22 +88,22 @@ def spec_mappings(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @st.composite
-def loaded_specs(draw: st.DrawFn) -> Loaded:
+def loaded_specs(draw: st.DrawFn, frameworks: Mapping[str, Mapping[str, Any]] | None = None) -> Loaded:
     """Valid specs: mappings from which the keys that contradict others have been taken out."""
-    mapping = draw(spec_mappings())
+    mapping = draw(spec_mappings(frameworks))
     while True:  # each round takes a key out, so it ends
         try:
             return load_mapping(mapping)
         except InputError as error:
-            for finding in error.diagnostics:
-                _drop(mapping, (finding.key or "").split("."))
+            dropped = [_drop(mapping, (d.key or "").split(".")) for d in error.diagnostics]
+            assert any(dropped), f"no finding names a key that is there: {error}"
 
 
-def _drop(mapping: dict[str, Any], path: list[str]) -> None:
+def _drop(mapping: dict[str, Any], path: list[str]) -> bool:
     node: Any = mapping
     for key in path[:-1]:
         node = node.get(key, {})
-    node.pop(path[-1], None)
+    return node.pop(path[-1], None) is not None
 
 
 def kind_of(path: str) -> kinds.Kind:

@@ -13,7 +13,7 @@ import pytest
 
 from dsbridge.diagnostics import InputError
 from dsbridge.plugins import Origin, PluginError, Registry, new_registry, registry
-from dsbridge.render import framework_named, render
+from dsbridge.rendering import framework_named, render
 from dsbridge.sdk import (
     Artifacts,
     Code,

@@ -55,12 +55,13 @@ def relevant(file: Path) -> dict[str, Any]:
     model = found.get(f"model.llm.{MODEL_PATH}")
     kept: dict[str, Any] = {}
     for leaf, value in found.items():
-        if isinstance(value, Unknown):
-            continue
-        if leaf.startswith(VALUES):
+        known = not isinstance(value, Unknown)
+        if known and leaf.startswith(VALUES):
             kept[leaf] = round(value, 12) if isinstance(value, float) else value
         elif leaf.startswith(NAMES) or DATASETS.fullmatch(leaf):
             kept[leaf] = None
+        elif not known:
+            continue
         elif leaf.startswith(PATHS) and leaf.endswith(f".{MODEL_PATH}"):
             kept[leaf] = SAME_MODEL if value == model else None
         elif leaf.startswith(PATHS) and leaf.endswith(".trust_remote_code"):

@@ -11,7 +11,7 @@ from dsbridge.artifacts import Artifacts, write_files
 from dsbridge.cli.output import format_option, print_json, tell
 from dsbridge.formats.document import read_text
 from dsbridge.framework import Base
-from dsbridge.render import framework_named, render
+from dsbridge.rendering import framework_named, render
 from dsbridge.spec.load import load_file
 
 

@@ -205,10 +205,23 @@ def _native_stage(spec: ParallelSpec) -> bool:
 def _merge_native(config: dict[str, Any], spec: ParallelSpec, keys: dict[str, Any]) -> list[Diagnostic]:
     """Add the user's native keys; report those that contradict what the spec's own keys said."""
     native = spec.deepspeed if isinstance(spec.deepspeed, dict) else {}
-    found: list[Diagnostic] = []
+    found = [
+        _two_owners(name, given)
+        for name in ("optimizer", "scheduler")
+        if name in native and name not in config
+        for given in [p for p in leaves(spec) if p.startswith(f"{name}.")][:1]
+    ]
     assumed = {} if spec.zero.stage is not UNSET else {("zero_optimization", "stage")}
     _merge(config, copy.deepcopy(native), (), assumed, found)
     return found
+
+
+def _two_owners(name: str, given: str) -> Diagnostic:
+    return NATIVE_CONFLICT(
+        f"`deepspeed.{name}` makes DeepSpeed build the {name}; `{given}` is then read by nobody",
+        hint=f"Say all of it under `{name}:`, with `{name}.owner: deepspeed`, or all of it natively.",
+        key=f"deepspeed.{name}",
+    )
 
 
 def _merge(

@@ -12,7 +12,6 @@ from dsbridge.spec import ParallelSpec
 from dsbridge.spec.batch import dims
 from dsbridge.values import UNSET
 
-_LONG = 6  # words of one option that are still read at a glance
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 

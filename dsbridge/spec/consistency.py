@@ -54,13 +54,17 @@ def _world(spec: ParallelSpec) -> Iterator[Diagnostic]:
     layout = dims(spec)
     world, group = layout.world_size, layout.tp * layout.ulysses
     if world is not None and world % group:
-        fitting = ", ".join(str(n) for n in range(1, world + 1) if world % n == 0)
         yield WORLD(
             f"tp {layout.tp} x ulysses {layout.ulysses} = {group} does not divide "
             f"{how_many_ranks(_flat(layout))}",
-            hint=f"tp x ulysses must be one of {fitting}.",
+            hint=f"tp x ulysses must be one of {_divisors(world)}.",
             key="parallelism.tp" if layout.tp > 1 else "parallelism.ulysses",
         )
+
+
+def _divisors(number: int) -> str:
+    """The divisors one would use as a degree; the number may be absurd."""
+    return ", ".join(str(n) for n in range(1, min(number, 512) + 1) if number % n == 0)
 
 
 def _flat(layout: Dims) -> Dims:
@@ -188,10 +192,9 @@ def _heads(spec: ParallelSpec) -> Iterator[Diagnostic]:
     for name in ("tp", "ulysses"):
         degree = getattr(spec.parallelism, name) or 1
         if heads and heads % degree:
-            fitting = ", ".join(str(n) for n in range(1, heads + 1) if heads % n == 0)
             yield HEADS(
                 f"{name} {degree} does not divide the {heads} attention heads",
-                hint=f"{name} must be one of {fitting}.",
+                hint=f"{name} must be one of {_divisors(heads)}.",
                 key=f"parallelism.{name}",
             )
 

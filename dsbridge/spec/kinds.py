@@ -195,12 +195,22 @@ class Mapping_(Kind):
             raise Mismatch("a mapping of keys to values")
         if self.of_mappings and not all(isinstance(v, dict) for v in value.values()):
             raise Mismatch("a mapping behind each name, as `llamafactory: {template: qwen}`")
+        if not _finite(value):
+            raise Mismatch("finite numbers, since JSON has no others")
         return value
 
     def _json_schema(self) -> dict[str, Any]:
         if self.of_mappings:
             return {"type": "object", "additionalProperties": {"type": "object"}}
         return {"type": "object"}
+
+
+def _finite(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(_finite(v) for v in value.values())
+    if isinstance(value, list):
+        return all(_finite(v) for v in value)
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _unquote(value: Any) -> str:

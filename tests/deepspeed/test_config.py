@@ -160,6 +160,11 @@ def test_with_tp_deepspeed_derives_the_product_itself() -> None:
             "`deepspeed.zero_optimization.stage` is 3",
         ),
         (
+            {**BATCH, "optimizer": {"owner": "framework"}, "deepspeed": {"optimizer": {"type": "Adam"}}},
+            "DS002",
+            "`deepspeed.optimizer` makes DeepSpeed build the optimizer",
+        ),
+        (
             {**BATCH, "deepspeed": {"train_micro_batch_size_per_gpu": 8}},
             "DS002",
             "the spec's own keys make `train_micro_batch_size_per_gpu` 2",

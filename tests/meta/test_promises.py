@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 
 from dsbridge.artifacts import Artifacts
 from dsbridge.diagnostics import Severity
-from dsbridge.render import render
+from dsbridge.rendering import render
 from dsbridge.spec import kinds
 from dsbridge.spec.leaves import NOT_FOR_FRAMEWORKS, PASSED_THROUGH, leaf_paths
 from dsbridge.spec.load import Loaded, load_mapping
@@ -18,13 +19,6 @@ from dsbridge.testing import check_promises, kind_of, loaded_specs
 
 HASH = re.compile(r"sha256:[0-9a-f]{12}")
 TARGETS = ("accelerate", "deepspeed", "llamafactory", "trainer", "xtuner")
-
-
-@pytest.mark.parametrize("target", TARGETS)
-@settings(max_examples=60)
-@given(loaded=loaded_specs())
-def test_any_valid_spec_is_rendered_or_refused(target: str, loaded: Loaded) -> None:
-    check_promises(loaded, target)
 
 
 # ---- nothing is lost in silence -------------------------------------------------------------
@@ -143,3 +137,17 @@ def test_no_value_is_dropped_without_a_word(path: str, target: str) -> None:
         assert path.split(".")[0] in {(d.key or "").split(".")[0] for d in errors}, errors
     else:
         assert seen(one) != seen(two), f"{target} drops {path} in silence"
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_any_valid_spec_is_rendered_or_refused(target: str) -> None:
+    outcomes: Counter[str] = Counter()
+
+    @settings(max_examples=150)
+    @given(loaded=loaded_specs(BASE["frameworks"]))
+    def check(loaded: Loaded) -> None:
+        refused = check_promises(loaded, target).refused
+        outcomes["refused" if refused else "rendered"] += 1
+
+    check()
+    assert min(outcomes["rendered"], outcomes["refused"]) >= 15, f"says little: {outcomes}"

@@ -35,7 +35,7 @@ LEVELS = (
     {"artifacts", "launch"},
     {"hookspecs"},
     {"deepspeed", "plugins"},
-    {"render"},
+    {"rendering"},
     {"sdk", "api", "testing", "hooks"},
     {"cli"},
     {"__main__", "__init__"},

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from dsbridge.artifacts import Artifacts
 from dsbridge.diagnostics import Diagnostic, InputError, Severity
 from dsbridge.framework import Base
-from dsbridge.render import render
+from dsbridge.rendering import render
 from dsbridge.spec.load import Loaded, load_file, load_mapping
 from dsbridge.testing import check_promises, loaded_specs
 from dsbridge_accelerate.fields import DS_FIELDS, FIELD_TO_DS, TOP_LEVEL
@@ -793,3 +793,25 @@ def test_odd_words_survive(odd: str) -> None:
 def test_tables_agree() -> None:
     assert {field.key for field in DS_FIELDS.values()} <= FIELD_TO_DS.keys()
     assert set(DS_FIELDS) <= set(FIELD_TO_DS.values())
+
+
+def test_optimizer_settings_that_its_class_lacks_are_named() -> None:
+    lines = script(rendered(optimizer={"type": "sgd", "lr": 0.1, "betas": [0.9, 0.95]}))
+    assert "torch.optim.SGD(model.parameters(), lr=0.1)\n" in lines
+    assert "torch.optim.SGD takes no betas: (0.9, 0.95)" in lines
+
+
+@pytest.mark.parametrize(
+    ("tuning", "word"),
+    [
+        ({"alpha": 16}, "lora_alpha=16"),
+        (
+            {"method": "qlora", "double_quantization": True},
+            "load_in_4bit=True, bnb_4bit_use_double_quant=True",
+        ),
+        ({"quantization_bits": 8}, "load_in_8bit=True"),
+        ({"method": "freeze", "trainable_layers": 2}, "those of 2 layers"),
+    ],
+)
+def test_finetuning_lines(tuning: dict[str, Any], word: str) -> None:
+    assert word in script(rendered(finetuning=tuning))

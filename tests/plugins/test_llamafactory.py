@@ -279,6 +279,10 @@ class TestFsdp:
         assert words[-3:] == ("-m", "llamafactory.launcher", "train.yaml")
         assert "NODE_RANK:?" in words[words.index("--machine_rank") + 1]
 
+    def test_the_launcher_is_accelerate(self) -> None:
+        assert "REN002" in codes(zero=None, fsdp={"version": 2}, launch={"kind": "deepspeed"})
+        assert "REN002" not in codes(zero=None, fsdp={"version": 2}, launch={"kind": "accelerate"})
+
     def test_unknown_number_of_gpus(self) -> None:
         found, artifacts = self.files({"version": 2}, cluster=None)
         assert "num_processes" not in found
@@ -361,6 +365,10 @@ class TestBase:
     def test_twice_is_once(self) -> None:
         once = self.edited(MINE).files["my.yaml"]
         assert self.edited(once).files["my.yaml"] == once
+
+    def test_a_first_key_that_goes_leaves_its_comments(self) -> None:
+        text = self.edited("# top\nfp16: true\n\n# about the data\ndataset: d\n").files["my.yaml"]
+        assert text.splitlines()[1:4] == ["# top", "# about the data", "dataset: alpaca_en_demo"]
 
     def test_fsdp_takes_deepspeed_out(self) -> None:
         artifacts = self.edited(MINE, zero=None, fsdp={"version": 2, "auto_wrap": "transformer"})

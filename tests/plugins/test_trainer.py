@@ -259,7 +259,7 @@ def test_lora_is_in_the_snippet_and_told() -> None:
     compile(text, "train_snippet.py", "exec")
     assert text.startswith("# Written by dsbridge")
     assert 'from_pretrained("a/b \\"c\\"", trust_remote_code=True, attn_implementation="sdpa"' in text
-    assert "BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_use_double_quant=True)" in text
+    assert "BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_use_double_quant=True, " in text
     assert 'LoraConfig(task_type="CAUSAL_LM", r=8, target_modules="all-linear")' in text
 
 
@@ -365,14 +365,16 @@ class TestFsdp:
 
 class TestUlysses:
     def test_by_environment(self) -> None:
-        launch = rendered(
+        artifacts = rendered(
             parallelism={
                 "ulysses": 2,
                 "ulysses_attention": "sdpa",
                 "ulysses_sequence_length_is_variable": False,
             },
             training={"sequence_length": 4096},
-        ).launch
+        )
+        launch = artifacts.launch
+        assert {d.code for d in artifacts.diagnostics} == {"TR023", "DS006", "REN002"}
         assert launch.env == {
             "ACCELERATE_USE_PARALLELISM_CONFIG": "true",
             "PARALLELISM_CONFIG_SP_BACKEND": "deepspeed",
@@ -402,8 +404,13 @@ class TestLaunch:
 
     def test_accelerate(self) -> None:
         words = self.words(kind="accelerate", nodes=2, master_addr="n0")
-        assert words[:4] == ["accelerate", "launch", "--num_processes", "8"]
+        assert words[:5] == ["accelerate", "launch", "--multi_gpu", "--num_processes", "8"]
         assert words[words.index("--main_process_ip") + 1] == "n0"
+
+    def test_accelerate_for_one_process_is_torchrun(self) -> None:
+        artifacts = rendered(cluster={"gpus_per_node": 1}, launch={"kind": "accelerate"})
+        assert artifacts.launch.argv[0] == "torchrun"
+        assert [d.key for d in artifacts.diagnostics] == ["launch.kind"]
 
     def test_deepspeed(self) -> None:
         assert self.words(kind="deepspeed")[:3] == ["deepspeed", "--num_gpus", "4"]
@@ -439,7 +446,7 @@ class TestBase:
         assert 'open("mine.json"' in artifacts.files["train_snippet.py"]
         assert "training_args.json" not in artifacts.files
 
-    @pytest.mark.parametrize("text", ["{", "[1]", "[" * 100_000, '{"a": NaN}', ""])
+    @pytest.mark.parametrize("text", ["{", "[1]", "[" * 100_000, '{"a": NaN}', '{"a": 1e999}', ""])
     def test_what_is_no_base(self, text: str) -> None:
         with pytest.raises(InputError) as error:
             rendered(base=Base("mine.json", text))

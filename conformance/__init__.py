@@ -1,0 +1,1 @@
+"""Real frameworks, two CPU ranks, two optimizer steps, from the files that dsbridge renders."""

@@ -1,0 +1,158 @@
+"""Keep what `deepspeed.initialize` received, what engine it built, and how many steps were done.
+
+Rank 0 writes the file that CONFORMANCE_RECORD names: once after initialize, so that a crash leaves
+the config behind, and again at exit with the number of steps.
+"""
+
+from __future__ import annotations
+
+import atexit
+import copy
+import functools
+import json
+import math
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+STATE: dict[str, Any] = {"calls": [], "optimizer_steps": 0}
+ENGINES: list[Any] = []
+# What is asked of the engine, by the name it is recorded under.
+QUESTIONS = {
+    "train_batch_size": "train_batch_size",
+    "train_micro_batch_size_per_gpu": "train_micro_batch_size_per_gpu",
+    "gradient_accumulation_steps": "gradient_accumulation_steps",
+    "gradient_clipping": "gradient_clipping",
+    "zero_stage": "zero_optimization_stage",
+    "fp16": "fp16_enabled",
+    "bf16": "bfloat16_enabled",
+    "autotp_size": "autotp_size",
+}
+
+
+def rank() -> int:
+    """As every launcher exports it."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def strict(value: Any) -> Any:
+    """The value as strict JSON can say it; what it cannot say becomes its type's name."""
+    if isinstance(value, dict):
+        return {str(key): strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [strict(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return getattr(value, "__name__", None) or str(value)
+
+
+def save() -> None:
+    """Write what is known so far."""
+    if rank() == 0 and (STATE["calls"] or STATE["optimizer_steps"] or "fsdp" in STATE):
+        path = Path(os.environ["CONFORMANCE_RECORD"])
+        path.write_text(json.dumps(STATE, indent=1, allow_nan=False), encoding="utf-8")
+
+
+def caller() -> str:
+    """The framework's line that called initialize, from its package's folder on."""
+    frame = sys._getframe(2)
+    path = frame.f_code.co_filename
+    return f"{path.split('site-packages/')[-1] if 'site-packages/' in path else Path(path).name}"
+
+
+def class_name(value: Any) -> str | None:
+    """`package.module.Class`, with the top package and the class alone."""
+    return None if value is None else f"{type(value).__module__.split('.')[0]}.{type(value).__name__}"
+
+
+def ask(engine: Any, name: str) -> Any:
+    """A method in one version, a property or nothing in another."""
+    found = getattr(engine, name, None)
+    return strict(found() if callable(found) else found)
+
+
+def describe(engine: Any) -> dict[str, Any]:
+    """The engine's own account of itself."""
+    facts = {key: ask(engine, name) for key, name in QUESTIONS.items()}
+    facts["optimizer"] = class_name(getattr(engine, "basic_optimizer", None))
+    facts["optimizer_wrapper"] = class_name(getattr(engine, "optimizer", None))
+    facts["scheduler"] = class_name(getattr(engine, "lr_scheduler", None))
+    return facts
+
+
+def given_config(config: Any) -> tuple[Any, str]:
+    """The dict that was passed, and whether it came as a dict or as a path."""
+    if isinstance(config, str | os.PathLike):
+        return json.loads(Path(config).read_text(encoding="utf-8")), "path"
+    return copy.deepcopy(config), "dict"
+
+
+def watch_deepspeed(module: ModuleType) -> None:
+    """Wrap `deepspeed.initialize`; the real one runs, with what it was given."""
+    real: Callable[..., Any] = module.initialize
+
+    @functools.wraps(real)
+    def initialize(*args: Any, **kwargs: Any) -> Any:
+        config = kwargs.get("config") or kwargs.get("config_params")
+        if config is None:
+            config = getattr(args[0] if args else kwargs.get("args"), "deepspeed_config", None)
+        given, form = given_config(config)
+        call = {"config": strict(given), "form": form, "at": caller(), "engine": None}
+        STATE["calls"].append(call)
+        save()
+        result = real(*args, **kwargs)
+        ENGINES.append(result[0])
+        call["engine"] = describe(result[0])
+        save()
+        return result
+
+    module.initialize = initialize  # type: ignore[attr-defined]
+
+
+def watch_fsdp(module: ModuleType) -> None:
+    """Keep the FSDP plugin of every Accelerator, the counterpart of a DeepSpeed config."""
+    real = module.Accelerator.__init__
+
+    @functools.wraps(real)
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        real(self, *args, **kwargs)
+        plugin = getattr(self.state, "fsdp_plugin", None)
+        if is_dataclass(plugin):
+            STATE["fsdp"] = {f.name: strict(getattr(plugin, f.name)) for f in fields(plugin)}
+            STATE["fsdp"]["mixed_precision"] = strict(self.mixed_precision)
+            save()
+
+    module.Accelerator.__init__ = init
+
+
+def watch_steps(module: ModuleType) -> None:
+    """Count optimizer steps, for a run without a DeepSpeed engine that counts its own."""
+
+    def count(*_: Any) -> None:
+        STATE["optimizer_steps"] += 1
+
+    module.register_optimizer_step_post_hook(count)
+
+
+@atexit.register
+def finish() -> None:
+    """The engine's count is the one that matters; skipped steps (fp16 overflow) are named."""
+    if ENGINES:
+        STATE["steps"] = strict(ENGINES[-1].global_steps)
+        STATE["skipped"] = strict(ENGINES[-1].skipped_steps)
+    elif STATE["optimizer_steps"]:
+        STATE["steps"], STATE["skipped"] = STATE["optimizer_steps"], 0
+    save()
+
+
+HOOKS = {
+    "deepspeed": watch_deepspeed,
+    "accelerate.accelerator": watch_fsdp,
+    "torch.optim.optimizer": watch_steps,
+}

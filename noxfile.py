@@ -1,0 +1,66 @@
+"""The conformance session: real frameworks, each in its own environment, on two CPU ranks.
+
+`nox -s conformance` runs all three, `nox -s "conformance(hf)"` one, and everything after `--` goes
+to `python -m conformance.run` (`--write`, `--only EXAMPLE`, `--target T`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import nox
+
+ROOT = Path(__file__).resolve().parent
+ENVIRONMENTS = ("hf", "llamafactory", "xtuner")
+# Only downloads are tried again; a build or a conflict fails at once, because it would fail again.
+DOWNLOAD = ("--quiet", "--retries", "5", "--timeout", "180")
+
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["conformance"]
+nox.options.default_venv_backend = "venv"
+
+
+class Step(NamedTuple):
+    """One `pip install`: DeepSpeed builds against the torch that an earlier step installed."""
+
+    name: str
+    options: tuple[str, ...]
+    requirements: tuple[str, ...]
+
+
+def steps(text: str) -> Iterator[Step]:
+    """Split an environment file at its `#: step NAME [pip options]` lines, order kept."""
+    for block in text.split("#: step ")[1:]:
+        head, *rest = block.splitlines()
+        name, *options = head.split()
+        wanted = tuple(line for line in rest if line.strip() and not line.startswith("#"))
+        yield Step(name, tuple(options), wanted)
+
+
+def install_environment(session: nox.Session, env: str) -> None:
+    """Install what `conformance/envs/<env>.txt` lists, unless this very list is there already."""
+    folder = ROOT / "conformance" / "envs"
+    text, lock = (folder / f"{env}.txt").read_text(encoding="utf-8"), folder / f"{env}.lock"
+    digest = hashlib.sha256(text.encode() + lock.read_bytes()).hexdigest()
+    stamp = Path(session.virtualenv.location) / "conformance.sha256"
+    if stamp.is_file() and stamp.read_text(encoding="utf-8") == digest:
+        return
+    for step in steps(text):
+        session.log(f"{env}: {step.name}")
+        options = (*DOWNLOAD, *step.options, "--constraint", str(lock))
+        session.run("python", "-m", "pip", "install", *options, *step.requirements)
+    stamp.write_text(digest, encoding="utf-8")
+
+
+@nox.session
+@nox.parametrize("env", [nox.param(name, id=name) for name in ENVIRONMENTS])
+def conformance(session: nox.Session, env: str) -> None:
+    """Train from the rendered files of every example and compare with the recordings."""
+    install_environment(session, env)
+    # Always, so that a plugin added since the last run has its entry point.
+    quick = ("--quiet", "--no-deps", "--no-build-isolation")
+    session.run("python", "-m", "pip", "install", *quick, "-e", ".")
+    session.run("python", "-m", "conformance.run", "--env", env, *session.posargs)

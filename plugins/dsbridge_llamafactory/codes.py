@@ -1,0 +1,38 @@
+"""What LLaMA-Factory's own layer tells its user; the Trainer's below it adds its TR codes."""
+
+from __future__ import annotations
+
+from dsbridge.sdk import Code, Severity
+
+REQUIRED = Code("LF001", "required-key", Severity.ERROR, "LLaMA-Factory does not start without this key.")
+METHOD_ASSUMED = Code("LF002", "method-assumed", Severity.INFO, "No fine-tuning method is given.")
+QUANTIZATION = Code("LF003", "quantization-refused", Severity.ERROR, "LLaMA-Factory refuses the mixture.")
+NO_ULYSSES = Code("LF004", "no-ulysses", Severity.ERROR, "LLaMA-Factory has no key for Ulysses.")
+EVAL_DATA = Code("LF005", "needs-eval-data", Severity.ERROR, "Evaluation needs a data set of its own.")
+FP8 = Code("LF006", "fp8-by-version", Severity.INFO, "fp8 needs a newer LLaMA-Factory.")
+OPTIMIZER_MIX = Code("LF007", "optimizer-refused", Severity.ERROR, "LLaMA-Factory refuses the mixture.")
+MUON = Code("LF008", "muon-on-flat-parameters", Severity.ERROR, "ZeRO leaves Muon no matrices.")
+TUNING = Code("LF009", "finetuning-refused", Severity.ERROR, "LLaMA-Factory refuses the mixture.")
+NO_EDITOR = Code("LF010", "no-yaml-editor", Severity.ERROR, "--base needs a library that keeps comments.")
+BAD_BASE = Code("LF011", "bad-base", Severity.ERROR, "The base file cannot be edited.")
+CHECKPOINTING = Code(
+    "LF012", "own-checkpointing-off", Severity.INFO, "LLaMA-Factory's own checkpointing is switched off."
+)
+FSDP_WRAP = Code("LF013", "wrap-assumed", Severity.INFO, "No wrapping is given; the usual one is written.")
+FILE_NAME = Code("LF014", "file-name", Severity.ERROR, "LLaMA-Factory's launcher splits at spaces.")
+ALL = (
+    REQUIRED,
+    METHOD_ASSUMED,
+    QUANTIZATION,
+    NO_ULYSSES,
+    EVAL_DATA,
+    FP8,
+    OPTIMIZER_MIX,
+    MUON,
+    TUNING,
+    NO_EDITOR,
+    BAD_BASE,
+    CHECKPOINTING,
+    FSDP_WRAP,
+    FILE_NAME,
+)

@@ -1,0 +1,71 @@
+"""Rendered keys into what is there already: the framework's own keys, and the user's base file."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from typing import Any
+
+from dsbridge.sdk import Diagnostic, RenderRequest, show
+from dsbridge_trainer import codes
+
+# a key says the opposite of these, or the same in other words: both together are an error or a riddle
+EXCLUSIVE = {
+    "bf16": ("fp16", "pure_bf16"),
+    "fp16": ("bf16", "pure_bf16"),
+    "warmup_steps": ("warmup_ratio",),
+    "warmup_ratio": ("warmup_steps",),
+    "gradient_checkpointing": ("activation_checkpointing",),
+}
+
+
+def with_own(request: RenderRequest, rendered: Mapping[str, Any]) -> tuple[dict[str, Any], list[Diagnostic]]:
+    """The rendered keys and those of `frameworks.<target>`, and what contradicts."""
+    keys, found = dict(rendered), list[Diagnostic]()
+    for key, value in request.own().items():
+        if key in rendered and rendered[key] != value:
+            found.append(
+                codes.OWN_KEY(
+                    f"`frameworks.{request.target}.{key}` is {show(value)}, but the spec's own keys make "
+                    f"`{key}` {show(rendered[key])}",
+                    hint="Say it once, in the spec's own key.",
+                    key=f"frameworks.{request.target}.{key}",
+                )
+            )
+        else:
+            keys[key] = value
+    return keys, found
+
+
+def into_base(
+    base: MutableMapping[str, Any],
+    keys: Mapping[str, Any],
+    name: str,
+    without: tuple[str, ...] = (),
+    remove: Callable[[Any, str], None] = operator.delitem,
+) -> tuple[list[str], list[Diagnostic]]:
+    """Replace in place and append; the names appended, and what has changed.
+
+    without: keys that must not stay, because the spec says otherwise. remove: how one is taken out.
+    """
+    found: list[Diagnostic] = []
+    for key in _contrary(base, keys, without):
+        found.append(
+            codes.BASE_CHANGED(f"{name}: `{key}: {show(base[key])}` is removed: the spec says otherwise")
+        )
+        remove(base, key)
+    for key in [k for k in keys if k in base and base[k] != keys[k]]:
+        found.append(codes.BASE_CHANGED(f"{name}: `{key}: {show(base[key])}` is now {show(keys[key])}"))
+        base[key] = keys[key]
+    new = [key for key in keys if key not in base]
+    for key in new:
+        base[key] = keys[key]
+    return new, found
+
+
+def _contrary(base: Mapping[str, Any], keys: Mapping[str, Any], without: tuple[str, ...]) -> Iterator[str]:
+    gone = set(without)
+    for key in keys:
+        if keys[key] is not False:
+            gone |= {other for other in EXCLUSIVE.get(key, ()) if other not in keys}
+    yield from [key for key in base if key in gone]

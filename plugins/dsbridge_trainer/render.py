@@ -1,0 +1,157 @@
+"""The passes of the target `trainer`."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, NoReturn
+
+from dsbridge.sdk import (
+    UNSET,
+    Diagnostic,
+    InputError,
+    Placed,
+    Rendered,
+    RenderRequest,
+    Source,
+    Word,
+    ds_config,
+    show,
+    to_json,
+    unsupported,
+)
+from dsbridge_trainer import codes, ulysses
+from dsbridge_trainer.arguments import together, training_arguments
+from dsbridge_trainer.dialect import DIALECT
+from dsbridge_trainer.fields import TRAINER_ONLY
+from dsbridge_trainer.fsdp import fsdp_settings
+from dsbridge_trainer.launch import CLAIMED as LAUNCH_CLAIMED
+from dsbridge_trainer.launch import launch
+from dsbridge_trainer.merge import into_base, with_own
+from dsbridge_trainer.refusals import autotp, is_lora, under_fsdp, universal, uses_fsdp
+from dsbridge_trainer.snippet import adapter_line, snippet
+
+ARGUMENTS_FILE = "training_args.json"
+DS_FILE = "ds_config.json"
+_IN_SNIPPET = ("model.name_or_path", "model.trust_remote_code", "model.attention")
+
+
+def render(request: RenderRequest) -> Rendered:
+    """`training_args.json`, `ds_config.json` unless FSDP is used, the snippet and the launch."""
+    files: dict[str, str] = {}
+    built = training_arguments(request, TRAINER_ONLY)
+    sharded, env = _fsdp(request) if uses_fsdp(request) else _deepspeed(request, files)
+    parts = together([built, sharded, _from_spec(request)])
+    keys, found = with_own(request, parts.document("args"))
+    name, text, changed = _arguments_file(request, keys)
+    started, told = launch(request, env)
+    files = {name: text, **files, "train_snippet.py": snippet(request, name), "launch.sh": started.script}
+    diagnostics = (*parts.diagnostics, *found, *changed, *told)
+    return Rendered(files, started, parts.claimed | LAUNCH_CLAIMED, diagnostics)
+
+
+def _deepspeed(request: RenderRequest, files: dict[str, str]) -> tuple[Placed, dict[str, Word]]:
+    spec = request.spec
+    built = ds_config(spec, DIALECT)
+    files[DS_FILE] = to_json(built.config)
+    env, missing = ulysses.environment(spec)
+    found = [*built.diagnostics, *autotp(built.config, lora=is_lora(spec)), *universal(spec), *missing]
+    claimed = built.claimed | ulysses.CLAIMED
+    return Placed({"args": {"deepspeed": DS_FILE}}, claimed, tuple(found)), env
+
+
+def _fsdp(request: RenderRequest) -> tuple[Placed, dict[str, Word]]:
+    """transformers 5.23.0 training_args.py:2775 _process_fsdp_args."""
+    settings = fsdp_settings(request, offload="cpu_offload", default_version=2)
+    found = [*settings.diagnostics, *under_fsdp(request)]
+    found.append(
+        codes.FSDP_VERSION(
+            "`fsdp: true` with everything in `fsdp_config` is read so by Transformers 5.23; older ones take "
+            "offload and wrapping from the words of `fsdp`",
+            hint="With an older Transformers use the target accelerate.",
+            key="fsdp",
+        )
+    )
+    args: dict[str, Any] = {"fsdp": True, "fsdp_config": settings.document("fsdp")}
+    claimed = settings.claimed | {"parallelism.tp", "parallelism.ulysses"}
+    return Placed({"args": args}, claimed, tuple(found)), {}
+
+
+def _from_spec(request: RenderRequest) -> Placed:
+    """What is neither an argument nor DeepSpeed's: the model, adapters, and what has no place."""
+    spec = request.spec
+    claimed = {*_IN_SNIPPET, "parallelism.ep", "zero.init_on_load"}
+    found: list[Diagnostic] = [*_finetuning(request, claimed)]
+    if spec.precision.dtype == "fp8":
+        claimed.add("precision.fp8_backend")
+        why = "TrainingArguments says bf16 and fp16 only"
+        hint = "Write `precision.dtype: bf16`, or use the target llamafactory or accelerate."
+        found.append(codes.NO_FP8(f"`precision.dtype: fp8`: {why}", hint=hint, key="precision.dtype"))
+    if spec.parallelism.ep not in (UNSET, 1):
+        reason = "TrainingArguments has no expert parallelism; your model code must do it"
+        found.append(unsupported("parallelism.ep", spec.parallelism.ep, reason))
+    if spec.zero.init_on_load is False:
+        found.append(init_always())
+    if spec.training.eval_steps is not UNSET:
+        hint = "Pass eval_dataset=... to the Trainer."
+        found.append(codes.EVAL_DATA("`training.eval_steps` is set", hint=hint, key="training.eval_steps"))
+    return Placed({}, frozenset(claimed), tuple(found))
+
+
+def init_always() -> Diagnostic:
+    """transformers 5.23.0 integrations/deepspeed.py:276: stage 3 alone decides, no argument does."""
+    reason = "at stage 3 the Trainer always builds the model under zero.Init, below it never"
+    return unsupported("zero.init_on_load", False, reason)
+
+
+def _finetuning(request: RenderRequest, claimed: set[str]) -> list[Diagnostic]:
+    spec = request.spec
+    paths = [path for path in request.values if path.startswith("finetuning.")]
+    claimed |= set(paths)
+    if is_lora(spec):
+        said = paths[0]  # the method, where it is given
+        value = show(request.values[said])
+        return [
+            codes.IN_CODE(
+                f"`{said}: {value}` is no argument of the Trainer; train_snippet.py says it",
+                hint=f"Your script needs: get_peft_model(model, {adapter_line(spec)})",
+                key=said,
+            )
+        ]
+    others = [path for path in paths if request.values[path] != "full"]
+    reason = "the Trainer trains whatever your script leaves trainable"
+    hint = "Set `requires_grad` of the parameters, or wrap the model with PEFT, in your script."
+    return [unsupported(path, request.values[path], reason, hint) for path in others]
+
+
+def _arguments_file(request: RenderRequest, keys: dict[str, Any]) -> tuple[str, str, list[Diagnostic]]:
+    """The arguments by themselves, or in the user's own JSON file."""
+    base = request.base
+    if base is None:
+        return ARGUMENTS_FILE, to_json(keys), []
+    try:
+        known = json.loads(base.text, parse_constant=_not_strict, parse_float=_finite)
+    except json.JSONDecodeError as error:
+        at = Source(base.name, error.lineno, error.colno)
+        hint = "The base of this target is a JSON file of TrainingArguments keyword arguments."
+        raise InputError([codes.BAD_BASE(f"not JSON: {error.msg}", hint=hint, at=at)]) from None
+    except ArithmeticError as error:
+        raise InputError([codes.BAD_BASE(str(error), at=Source(base.name, 1))]) from None
+    except RecursionError:
+        raise InputError([codes.BAD_BASE("nested too deeply", at=Source(base.name, 1))]) from None
+    if not isinstance(known, dict):
+        hint = "Write a mapping of keyword arguments."
+        raise InputError([codes.BAD_BASE("holds no mapping", hint=hint, at=Source(base.name, 1))])
+    other = ("deepspeed",) if "deepspeed" not in keys else ("fsdp", "fsdp_config")
+    _, found = into_base(known, keys, base.name, without=other)
+    return base.name, to_json(known), found
+
+
+def _not_strict(word: str) -> NoReturn:
+    raise ArithmeticError(f"{word} is no number that JSON knows")
+
+
+def _finite(text: str) -> float:
+    """A number of the base; 1e999 is infinite to Python."""
+    value = float(text)
+    return value if math.isfinite(value) else _not_strict(text)

@@ -1,0 +1,99 @@
+"""The few lines of Python that hand the rendered arguments to a Trainer."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from dsbridge.sdk import UNSET, ParallelSpec, RenderRequest
+from dsbridge_trainer.refusals import is_lora
+
+_TORCH = {"bf16": "bfloat16", "fp16": "float16"}
+_ADAPTER = {
+    "rank": "r",
+    "alpha": "lora_alpha",
+    "dropout": "lora_dropout",
+    "target_modules": "target_modules",
+    "use_rslora": "use_rslora",
+    "use_dora": "use_dora",
+}
+
+
+def snippet(request: RenderRequest, arguments: str) -> str:
+    """`train_snippet.py`: arguments first, then the model, so that ZeRO-3 splits it while it loads."""
+    spec = request.spec
+    lines = [
+        f"# {request.header()}",
+        "# For your script, in this order: with ZeRO-3 the arguments make from_pretrained split the weights.",
+        "import json",
+        "",
+        *_imports(spec),
+        "",
+        f'with open({_quoted(arguments)}, encoding="utf-8") as file:',
+        "    args = TrainingArguments(**json.load(file))",
+        f"model = {model_line(spec)}",
+        *([f"model = get_peft_model(model, {adapter_line(spec)})"] if is_lora(spec) else []),
+        "trainer = Trainer(model=model, args=args, train_dataset=...)  # your data",
+        "trainer.train()",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _imports(spec: ParallelSpec) -> list[str]:
+    names = ["AutoModelForCausalLM", "Trainer", "TrainingArguments"]
+    if quantized(spec):
+        names.insert(1, "BitsAndBytesConfig")
+    peft = ["from peft import LoraConfig, get_peft_model"] if is_lora(spec) else []
+    return [*peft, f"from transformers import {', '.join(names)}"]
+
+
+def model_line(spec: ParallelSpec) -> str:
+    """The call that loads the model; `...` where the spec names none."""
+    model = spec.model
+    words = ["..." if model.name_or_path is UNSET else _quoted(model.name_or_path)]
+    if model.trust_remote_code is not UNSET:
+        words.append(f"trust_remote_code={model.trust_remote_code!r}")
+    if model.attention is not UNSET:
+        words.append(f"attn_implementation={_quoted(model.attention)}")
+    if quantized(spec):
+        words.append(f"quantization_config={_quantization(spec)}")
+    return f"AutoModelForCausalLM.from_pretrained({', '.join(words)})"
+
+
+def adapter_line(spec: ParallelSpec) -> str:
+    """`LoraConfig(...)` of PEFT, with what the spec says of it."""
+    words: dict[str, Any] = {"task_type": "CAUSAL_LM"}
+    for name, key in _ADAPTER.items():
+        value = getattr(spec.finetuning, name)
+        if value is not UNSET:
+            words[key] = (
+                "all-linear" if value == "all" else list(value) if isinstance(value, tuple) else value
+            )
+    return f"LoraConfig({', '.join(f'{k}={_quoted(v)}' for k, v in words.items())})"
+
+
+def quantized(spec: ParallelSpec) -> bool:
+    """Whether the frozen weights are to be quantised."""
+    return spec.finetuning.method == "qlora" or spec.finetuning.quantization_bits is not UNSET
+
+
+def _quantization(spec: ParallelSpec) -> str:
+    tuning = spec.finetuning
+    if tuning.quantization_bits == 8:
+        return "BitsAndBytesConfig(load_in_8bit=True)"
+    words: dict[str, Any] = {"load_in_4bit": True}
+    more = {
+        "bnb_4bit_quant_type": tuning.quantization_type,
+        "bnb_4bit_use_double_quant": tuning.double_quantization,
+    }
+    words |= {key: value for key, value in more.items() if value is not UNSET}
+    if spec.precision.dtype in _TORCH:
+        # stored in the training dtype, so that ZeRO-3 and FSDP can split the weights too
+        dtype = _TORCH[str(spec.precision.dtype)]
+        words |= {"bnb_4bit_compute_dtype": dtype, "bnb_4bit_quant_storage": dtype}
+    return f"BitsAndBytesConfig({', '.join(f'{k}={_quoted(v)}' for k, v in words.items())})"
+
+
+def _quoted(value: Any) -> str:
+    """A Python literal, strings in double quotes."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str | list) else repr(value)
