@@ -150,6 +150,10 @@ def _write(context: Context, kind: str, length: _Length, warm: tuple[float, bool
         why = f"{context.shape.source} lists no warm-up that an option could change"
         _refuse(context, key, why, "Add a LinearLR entry before it, in a copy of the config (--base).")
         return
+    if in_epochs == length.in_epochs and end >= length.total:
+        # mmengine 0.10.6 optim/scheduler/param_scheduler.py:68 stops: "end should be larger than begin"
+        _refuse(context, key, "the warm-up is as long as the run", "Warm up for fewer steps than you train.")
+        return
     begin = end
     if in_epochs != length.in_epochs:
         begin = 0

@@ -778,3 +778,21 @@ def test_statements_that_are_read() -> None:
     )
     assert (found["x"], found["y"], found["t"]) == (2, 2, "torch.float16")
     assert found["bad"] is found["u"] is UNKNOWN
+
+
+@pytest.mark.parametrize(("warm", "refused"), [(9, False), (10, True), (100, True)])
+def test_a_warm_up_as_long_as_the_run_stops_mmengine(warm: int, refused: bool) -> None:
+    spec = {
+        "version": 1,
+        "cluster": {"gpus_per_node": 2},
+        "zero": {"stage": 2},
+        "batch": {"micro_per_gpu": 1, "accumulation": 4},
+        "optimizer": {"lr": 1e-4},
+        "scheduler": {"type": "cosine", "warmup_steps": warm},
+        "training": {"max_steps": 10},
+        "frameworks": {"xtuner": {"config": "qwen1_5_7b_chat_qlora_alpaca_e3"}},
+        "finetuning": {"method": "qlora"},
+    }
+    artifacts = render(load(spec), "xtuner")
+    assert artifacts.refused == refused, artifacts.diagnostics
+    assert ("XT021" in {d.code for d in artifacts.diagnostics}) == refused
