@@ -33,6 +33,10 @@ class Kind:
         own = self._json_schema()
         return {"anyOf": [own, {"const": "auto"}]} if self.auto else own
 
+    def wanted(self) -> str:
+        """What a user is to write, as "a whole number, at least 1"."""
+        raise NotImplementedError
+
     def _read(self, value: Any) -> Any:
         raise NotImplementedError
 
@@ -51,12 +55,12 @@ class Integer(Kind):
         if isinstance(value, float) and math.isfinite(value) and value.is_integer():
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int):
-            raise Mismatch(self._wanted() + _unquote(value))
+            raise Mismatch(self.wanted() + _unquote(value))
         if self.least is not None and value < self.least:
-            raise Mismatch(self._wanted())
+            raise Mismatch(self.wanted())
         return value
 
-    def _wanted(self) -> str:
+    def wanted(self) -> str:
         return "a whole number" + (f", at least {self.least}" if self.least is not None else "")
 
     def _json_schema(self) -> dict[str, Any]:
@@ -75,13 +79,13 @@ class Number(Kind):
 
     def _read(self, value: Any) -> float | int:
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise Mismatch(self._wanted() + _unquote(value))
+            raise Mismatch(self.wanted() + _unquote(value))
         low = self.least is not None and value < self.least
         if low or (self.most is not None and value > self.most):
-            raise Mismatch(self._wanted())
+            raise Mismatch(self.wanted())
         return value
 
-    def _wanted(self) -> str:
+    def wanted(self) -> str:
         least = f", at least {self.least:g}" if self.least is not None else ""
         most = f", at most {self.most:g}" if self.most is not None else ""
         return f"a number{least}{most}"
@@ -100,8 +104,11 @@ class Boolean(Kind):
 
     def _read(self, value: Any) -> bool:
         if not isinstance(value, bool):
-            raise Mismatch("true or false")
+            raise Mismatch(self.wanted())
         return value
+
+    def wanted(self) -> str:
+        return "true or false"
 
     def _json_schema(self) -> dict[str, Any]:
         return {"type": "boolean"}
@@ -112,10 +119,13 @@ class Text(Kind):
 
     def _read(self, value: Any) -> str:
         if not isinstance(value, str) or not value.strip():
-            raise Mismatch("text")
+            raise Mismatch(self.wanted())
         if any(ord(c) < 32 for c in value):
             raise Mismatch("text without control characters or line breaks")
         return value
+
+    def wanted(self) -> str:
+        return "text"
 
     def _json_schema(self) -> dict[str, Any]:
         return {"type": "string", "minLength": 1}
@@ -134,7 +144,10 @@ class Choice(Kind):
         for option in self.options:
             if type(option) is type(value) and option == value:
                 return option
-        raise Mismatch(f"one of {', '.join(str(o) for o in self.options)}" + _unquote(value))
+        raise Mismatch(self.wanted() + _unquote(value))
+
+    def wanted(self) -> str:
+        return f"one of {', '.join(str(o) for o in self.options)}"
 
     def _json_schema(self) -> dict[str, Any]:
         return {"enum": list(self.options)}
@@ -163,15 +176,15 @@ class ListOf(Kind):
         if isinstance(value, str) and value in self.words:
             return value
         if not isinstance(value, list | tuple) or not value:
-            raise Mismatch(self._wanted())
+            raise Mismatch(self.wanted())
         if self.length is not None and len(value) != self.length:
-            raise Mismatch(self._wanted())
+            raise Mismatch(self.wanted())
         try:
             return tuple(self.item.read(v) for v in value)
         except Mismatch as mismatch:
-            raise Mismatch(f"{self._wanted()}, each of them {mismatch}") from None
+            raise Mismatch(f"{self.wanted()}, each of them {mismatch}") from None
 
-    def _wanted(self) -> str:
+    def wanted(self) -> str:
         many = f"of {self.length} values" if self.length else "of one value or more"
         words = "".join(f", or `{w}`" for w in self.words)
         return f"a list {many}, as [a, b]{words}"
@@ -192,12 +205,17 @@ class Mapping_(Kind):
 
     def _read(self, value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
-            raise Mismatch("a mapping of keys to values")
+            raise Mismatch(self.wanted())
         if self.of_mappings and not all(isinstance(v, dict) for v in value.values()):
-            raise Mismatch("a mapping behind each name, as `llamafactory: {template: qwen}`")
+            raise Mismatch(self.wanted())
         if not _finite(value):
             raise Mismatch("finite numbers, since JSON has no others")
         return value
+
+    def wanted(self) -> str:
+        if self.of_mappings:
+            return "a mapping behind each name, as `llamafactory: {template: qwen}`"
+        return "a mapping of keys to values"
 
     def _json_schema(self) -> dict[str, Any]:
         if self.of_mappings:

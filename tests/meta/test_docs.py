@@ -12,6 +12,7 @@ import pytest
 
 from dsbridge.plugins import registry
 from tests.conftest import ROOT
+from tools.docgen import PAGES
 
 SCHEMAS = ROOT / "docs" / "reference" / "schemas"
 TARGETS = ("accelerate", "deepspeed", "llamafactory", "trainer", "xtuner")
@@ -45,6 +46,11 @@ def test_readme_shows_what_its_first_command_prints(dsbridge: Callable[..., Any]
     assert outcome.code == 0
     assert f"```text\n{outcome.out.strip()}\n```" in readme
     assert f"```text\n{outcome.err.strip()}\n```" in readme
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_reference_pages_are_what_the_declarations_give(page: str) -> None:
+    assert (ROOT / "docs" / "reference" / page).read_text() == PAGES[page](), "run tools/docgen.py"
 
 
 def test_every_code_of_every_plugin_is_unique_and_titled() -> None:

@@ -1,0 +1,79 @@
+"""Write docs/reference from the declarations that the code itself reads.
+
+    python tools/docgen.py
+
+A test compares the pages with what this gives, so they cannot drift.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from dsbridge import artifacts, fields, plugins, rendering
+from dsbridge.deepspeed import dialect
+from dsbridge.diagnostics import Code
+from dsbridge.formats import document
+from dsbridge.spec import ParallelSpec, build, consistency, load
+from dsbridge.spec.kinds import Kind
+from dsbridge.spec.setting import Part, Section, declared_fields
+
+REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
+CORE = (document, build, load, consistency, fields, rendering, plugins, artifacts, dialect)
+STAMP = "<!-- written by tools/docgen.py; do not edit -->\n"
+
+
+def spec_page() -> str:
+    """Every field of the spec: what it takes, what it means, DeepSpeed's name, and the source."""
+    lines = [STAMP, "# The spec", "", "Fields of `dsbridge.yaml`. What is not given stays open.", ""]
+    lines += _table(ParallelSpec, "")
+    for title, of, doc in _sections(ParallelSpec, ""):
+        lines += [f"## `{title}`", "", doc, "", *_table(of, f"{title}.")]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def codes_page() -> str:
+    """Every diagnostic of the core and of the installed plugins."""
+    lines = [STAMP, "# Diagnostics", "", "Each finding has a code. An error refuses: no file is written.", ""]
+    lines += ["| code | name | severity | what it says |", "|--|--|--|--|"]
+    for code in sorted(all_codes(), key=lambda c: c.code):
+        lines.append(f"| {code.code} | {code.name} | {code.severity.value} | {_cell(code.title)} |")
+    return "\n".join(lines) + "\n"
+
+
+def all_codes() -> list[Code]:
+    """Core's codes and those of the plugins, each once."""
+    known = {code.code: code for module in CORE for code in module.CODES}
+    return list((known | {name: code for name, (code, _) in plugins.registry().codes.items()}).values())
+
+
+def _sections(of: type[Part], prefix: str) -> Iterator[tuple[str, type[Part], str]]:
+    for key, declared in declared_fields(of).items():
+        if isinstance(declared, Section):
+            yield prefix + key, declared.of, (declared.of.__doc__ or declared.doc).strip()
+            yield from _sections(declared.of, f"{prefix}{key}.")
+
+
+def _table(of: type[Part], prefix: str) -> list[str]:
+    rows = ["| key | takes | meaning | DeepSpeed | source |", "|--|--|--|--|--|"]
+    for key, declared in declared_fields(of).items():
+        if not isinstance(declared, Section):
+            name = f"`{declared.deepspeed}`" if declared.deepspeed else ""
+            taken, doc = _cell(_takes(declared.kind)), _cell(declared.doc)
+            rows.append(f"| `{prefix}{key}` | {taken} | {doc} | {name} | {declared.source} |")
+    return [*rows, ""] if len(rows) > 2 else []
+
+
+def _takes(kind: Kind) -> str:
+    return kind.wanted() + (", or `auto`" if kind.auto else "")
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+PAGES = {"spec.md": spec_page, "codes.md": codes_page}
+
+if __name__ == "__main__":
+    for page, make in PAGES.items():
+        (REFERENCE / page).write_text(make(), encoding="utf-8")
