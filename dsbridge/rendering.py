@@ -8,7 +8,7 @@ from dsbridge.artifacts import Artifacts
 from dsbridge.diagnostics import Code, Diagnostic, InputError, Severity
 from dsbridge.fields import unsupported
 from dsbridge.framework import Base, Framework, Launch, RenderRequest
-from dsbridge.plugins import Registry, registry
+from dsbridge.plugins import BROKEN, Registry, registry
 from dsbridge.spec import ParallelSpec
 from dsbridge.spec.batch import batch_numbers
 from dsbridge.spec.leaves import NOT_FOR_FRAMEWORKS, leaves
@@ -50,7 +50,9 @@ def render(
     framework = framework_named(target, known)
     spec = loaded.spec
     values = leaves(spec)
-    policy = known.findings(spec)
+    # a plugin that cannot be used may be the one that holds a policy
+    broken = [BROKEN(str(error), severity=Severity.WARNING) for error in known.failures]
+    policy = [*broken, *known.findings(spec)]
     rendered = framework.render(RenderRequest(target, spec, {**values, **_derived(spec)}, base))
     unclaimed = [
         unsupported(path, value, f"no place in {framework.title}")

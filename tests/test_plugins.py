@@ -176,3 +176,7 @@ def test_a_broken_entry_point_does_not_stop_the_others(
     ]
     with pytest.raises(InputError, match="Not usable: plugin `broken`"):
         framework_named("absent", known)
+    spec = load_mapping({"batch": {"micro_per_gpu": 1}, "zero": {"stage": 1}})
+    artifacts = render(spec, "deepspeed", plugins=known)
+    told = [(d.code, d.severity.value) for d in artifacts.diagnostics if "broken-dist 0.3" in d.message]
+    assert told == [("PL001", "warning")], "its policy, if it has one, was not asked"
