@@ -121,7 +121,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--write", action="store_true", help="store what is seen, do not compare")
     parser.add_argument("--only", action="append", default=[], metavar="EXAMPLE")
     parser.add_argument("--target", action="append", default=[], metavar="T")
-    parser.add_argument("--timeout", type=float, default=600, help="seconds a run may take")
+    parser.add_argument(
+        "--timeout", type=float, default=1200, help="seconds a run may take, the first one compiles"
+    )
     default = Path(sys.prefix) / "conformance-work"
     parser.add_argument("--work", type=Path, default=default, help="scratch folder")
     options = parser.parse_args(argv)
