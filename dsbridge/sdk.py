@@ -8,6 +8,7 @@ from dsbridge.deepspeed.scheduler import owner_is_deepspeed as scheduler_by_deep
 from dsbridge.deepspeed.target import to_json
 from dsbridge.diagnostics import Code, Diagnostic, InputError, Severity
 from dsbridge.fields import SAME, Codec, Fidelity, Field, Placed, nest, place, show, unsupported
+from dsbridge.formats.yaml_edit import YamlEdit
 from dsbridge.formats.yaml_text import to_yaml
 from dsbridge.framework import Base, Framework, Launch, Rendered, RenderRequest
 from dsbridge.hookspecs import hookimpl
@@ -52,6 +53,7 @@ __all__ = [
     "Source",
     "Variable",
     "Word",
+    "YamlEdit",
     "auto_left_out",
     "batch_numbers",
     "changed",

@@ -13,13 +13,13 @@ from pathlib import Path
 from dsbridge import artifacts, fields, plugins, rendering
 from dsbridge.deepspeed import dialect
 from dsbridge.diagnostics import Code
-from dsbridge.formats import document
+from dsbridge.formats import document, yaml_edit
 from dsbridge.spec import ParallelSpec, build, consistency, load
 from dsbridge.spec.kinds import Kind
 from dsbridge.spec.setting import Part, Section, declared_fields
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
-CORE = (document, build, load, consistency, fields, rendering, plugins, artifacts, dialect)
+CORE = (document, yaml_edit, build, load, consistency, fields, rendering, plugins, artifacts, dialect)
 STAMP = "<!-- written by tools/docgen.py; do not edit -->\n"
 
 

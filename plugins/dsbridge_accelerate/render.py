@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dsbridge.sdk import Rendered, RenderRequest, unsupported
+from dsbridge.sdk import Rendered, RenderRequest, YamlEdit, unsupported
 from dsbridge_accelerate import launch
 from dsbridge_accelerate.deepspeed import STYLE_KEY, deepspeed_section
 from dsbridge_accelerate.files import edit_yaml, new_yaml, read_base
@@ -18,7 +18,7 @@ _OTHER_SECTION = "it is for another distributed_type"
 
 def render(request: RenderRequest) -> Rendered:
     """Everything Accelerate can be told outside the script; the rest as lines for the script."""
-    base = read_base(request.base) if request.base else {}
+    edit, base = read_base(request.base) if request.base else (None, {})
     section = launch.cluster_section(request)
     config = None
     if under(request.values, "fsdp."):
@@ -35,7 +35,7 @@ def render(request: RenderRequest) -> Rendered:
     section.claimed |= claimed
     section.found += found
     _experts(request, section)
-    return _files(request, section, base)
+    return _files(request, section, edit, base)
 
 
 def _experts(request: RenderRequest, section: Section) -> None:
@@ -46,10 +46,12 @@ def _experts(request: RenderRequest, section: Section) -> None:
         section.found.append(unsupported("parallelism.ep", ep, reason, "Pass it to them in your script."))
 
 
-def _files(request: RenderRequest, section: Section, base: dict[str, object]) -> Rendered:
+def _files(
+    request: RenderRequest, section: Section, edit: YamlEdit | None, base: dict[str, object]
+) -> Rendered:
     name = request.base.name if request.base else YAML
-    if request.base:
-        text = edit_yaml(request.base, section, request.header())
+    if edit is not None:
+        text = edit_yaml(edit, base, section, request.header())
     else:
         text = new_yaml(section, request.header())
     kept = {key: value for key, value in base.items() if key not in section.removed}

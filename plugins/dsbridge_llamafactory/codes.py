@@ -13,8 +13,6 @@ FP8 = Code("LF006", "fp8-by-version", Severity.INFO, "fp8 needs a newer LLaMA-Fa
 OPTIMIZER_MIX = Code("LF007", "optimizer-refused", Severity.ERROR, "LLaMA-Factory refuses the mixture.")
 MUON = Code("LF008", "muon-on-flat-parameters", Severity.ERROR, "ZeRO leaves Muon no matrices.")
 TUNING = Code("LF009", "finetuning-refused", Severity.ERROR, "LLaMA-Factory refuses the mixture.")
-NO_EDITOR = Code("LF010", "no-yaml-editor", Severity.ERROR, "--base needs a library that keeps comments.")
-BAD_BASE = Code("LF011", "bad-base", Severity.ERROR, "The base file cannot be edited.")
 CHECKPOINTING = Code(
     "LF012", "own-checkpointing-off", Severity.INFO, "LLaMA-Factory's own checkpointing is switched off."
 )
@@ -30,8 +28,6 @@ ALL = (
     OPTIMIZER_MIX,
     MUON,
     TUNING,
-    NO_EDITOR,
-    BAD_BASE,
     CHECKPOINTING,
     FSDP_WRAP,
     FILE_NAME,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from dsbridge.sdk import (
@@ -11,6 +12,7 @@ from dsbridge.sdk import (
     Placed,
     Rendered,
     RenderRequest,
+    YamlEdit,
     changed,
     dims,
     ds_config,
@@ -21,7 +23,7 @@ from dsbridge.sdk import (
 from dsbridge_llamafactory import codes, fsdp, launch
 from dsbridge_llamafactory.fields import OWN
 from dsbridge_llamafactory.refusals import Sharding, refusals
-from dsbridge_llamafactory.training_yaml import edit, new_yaml, read_base
+from dsbridge_llamafactory.training_yaml import edited, new_yaml
 from dsbridge_trainer.arguments import together, training_arguments
 from dsbridge_trainer.dialect import DIALECT as TRAINER
 from dsbridge_trainer.launch import CLAIMED as LAUNCH_CLAIMED
@@ -107,14 +109,14 @@ def _training_file(
     if request.base is None:
         finished, found = _with_defaults(keys, {})
         return new_yaml(finished, request.header()), finished, found
-    base = read_base(request.base)
+    base = YamlEdit(*request.base)
     keys, found = _with_defaults(keys, base)
     without = ("deepspeed",) if uses_fsdp(request) else ("fsdp", "fsdp_config")
-    text, changed = edit(base, request.base.name, keys, request.header(), without)
+    text, changed = edited(base, keys, request.header(), without)
     return text, dict(base), [*found, *changed]
 
 
-def _with_defaults(keys: dict[str, Any], base: dict[str, Any]) -> tuple[dict[str, Any], list[Diagnostic]]:
+def _with_defaults(keys: dict[str, Any], base: Mapping[str, Any]) -> tuple[dict[str, Any], list[Diagnostic]]:
     """What it needs to run at all, unless the spec or the user's file says it."""
     defaults = {"stage": "sft", "do_train": True, "finetuning_type": "lora"}
     missing = {key: value for key, value in defaults.items() if key not in keys and key not in base}

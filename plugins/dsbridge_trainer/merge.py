@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any
 
-from dsbridge.sdk import Diagnostic, RenderRequest, show
+from dsbridge.sdk import Diagnostic, RenderRequest, Source, show
 from dsbridge_trainer import codes
 
 # a key says the opposite of these, or the same in other words: both together are an error or a riddle
@@ -40,27 +39,25 @@ def with_own(request: RenderRequest, rendered: Mapping[str, Any]) -> tuple[dict[
 def into_base(
     base: MutableMapping[str, Any],
     keys: Mapping[str, Any],
-    name: str,
+    at: Callable[[str], Source],
     without: tuple[str, ...] = (),
-    remove: Callable[[Any, str], None] = operator.delitem,
-) -> tuple[list[str], list[Diagnostic]]:
-    """Replace in place and append; the names appended, and what has changed.
+) -> list[Diagnostic]:
+    """Replace in place and append; what has changed.
 
-    without: keys that must not stay, because the spec says otherwise. remove: how one is taken out.
+    at: where the base says a key. without: keys that must not stay, because the spec says otherwise.
     """
     found: list[Diagnostic] = []
     for key in _contrary(base, keys, without):
-        found.append(
-            codes.BASE_CHANGED(f"{name}: `{key}: {show(base[key])}` is removed: the spec says otherwise")
-        )
-        remove(base, key)
+        message = f"`{key}: {show(base[key])}` is removed: the spec says otherwise"
+        found.append(codes.BASE_CHANGED(message, at=at(key)))
+        del base[key]
     for key in [k for k in keys if k in base and base[k] != keys[k]]:
-        found.append(codes.BASE_CHANGED(f"{name}: `{key}: {show(base[key])}` is now {show(keys[key])}"))
+        message = f"`{key}: {show(base[key])}` is now {show(keys[key])}"
+        found.append(codes.BASE_CHANGED(message, at=at(key)))
         base[key] = keys[key]
-    new = [key for key in keys if key not in base]
-    for key in new:
+    for key in [k for k in keys if k not in base]:
         base[key] = keys[key]
-    return new, found
+    return found
 
 
 def _contrary(base: Mapping[str, Any], keys: Mapping[str, Any], without: tuple[str, ...]) -> Iterator[str]:

@@ -143,7 +143,7 @@ def _arguments_file(request: RenderRequest, keys: dict[str, Any]) -> tuple[str, 
         hint = "Write a mapping of keyword arguments."
         raise InputError([codes.BAD_BASE("holds no mapping", hint=hint, at=Source(base.name, 1))])
     other = ("deepspeed",) if "deepspeed" not in keys else ("fsdp", "fsdp_config")
-    _, found = into_base(known, keys, base.name, without=other)
+    found = into_base(known, keys, lambda _: Source(base.name), other)
     return base.name, to_json(known), found
 
 

@@ -744,6 +744,18 @@ def test_base_of_another_kind() -> None:
     assert "deepspeed_config" not in config(made, "mine.yaml")
 
 
+def test_base_keeps_the_comments_around_what_goes() -> None:
+    base = (
+        "fsdp_config:  # goes\n  # goes too\n  fsdp_version: 1\n\n# which precision\nmixed_precision: bf16\n"
+        "deepspeed_config:\n  zero_stage: 2\n  # the clipping\n  gradient_clipping: 1.0\n# how many\n"
+        "num_processes: 2\n"
+    )
+    text = rendered(base, zero={"overlap_comm": True}).files["mine.yaml"]
+    kept = [line.strip() for line in text.splitlines() if "#" in line]
+    assert kept[1:4] == ["# which precision", "# the clipping", "# added by dsbridge"]
+    assert text.index("deepspeed_config_file") < text.index("# how many") < text.index("num_processes")
+
+
 def test_base_rank_gives_way_to_the_flag() -> None:
     made = rendered("machine_rank: 0\n", cluster={"nodes": 2, "gpus_per_node": 2})
     assert "machine_rank" not in config(made, "mine.yaml")

@@ -440,8 +440,8 @@ class TestBase:
         assert keys["learning_rate"] == 1e-4
         assert "fp16" not in keys  # the spec says bf16
         assert keys["deepspeed"] == "ds_config.json"
-        told = [d.message for d in artifacts.diagnostics if d.code == "TR017"]
-        assert "mine.json: `learning_rate: 0.1` is now 0.0001" in told
+        told = [(d.message, d.file) for d in artifacts.diagnostics if d.code == "TR017"]
+        assert ("`learning_rate: 0.1` is now 0.0001", "mine.json") in told
         assert len(told) == 2
         assert 'open("mine.json"' in artifacts.files["train_snippet.py"]
         assert "training_args.json" not in artifacts.files
