@@ -18,12 +18,13 @@ from dsbridge.deepspeed.dialect import (
     join,
 )
 from dsbridge.deepspeed.optimizer import optimizer_part
+from dsbridge.deepspeed.refused import refused
 from dsbridge.deepspeed.scheduler import scheduler_part
 from dsbridge.deepspeed.versions import version_findings
 from dsbridge.diagnostics import Diagnostic
 from dsbridge.fields import nest, show
 from dsbridge.spec import ParallelSpec
-from dsbridge.spec.batch import batch_numbers, dims, how_many_ranks
+from dsbridge.spec.batch import BatchNumbers, batch_numbers, dims, how_many_ranks
 from dsbridge.spec.leaves import leaves, plain
 from dsbridge.spec.setting import Meaning, Part, Section, declared_fields
 from dsbridge.values import AUTO, UNSET
@@ -63,6 +64,7 @@ def ds_config(spec: ParallelSpec, dialect: Dialect) -> DsConfig:
     found += version_findings(keys, native, dialect, _paths())
     config = _ordered(nest(keys))
     found += _merge_native(config, spec, keys)
+    found += refused(config, dialect, spec.precision.dtype)
     return DsConfig(config, part.claimed, tuple(found))
 
 
@@ -147,6 +149,8 @@ def _batch(spec: ParallelSpec, dialect: Dialect) -> Fragment:
                 key="batch",
             )
         )
+    if dialect.needs_batch and layout.world_size is None:
+        found += _indivisible(numbers)
     if shared and numbers.global_ is not None and layout.world_size:
         reported = numbers.global_ * layout.tp * layout.ulysses
         found.append(
@@ -157,6 +161,18 @@ def _batch(spec: ParallelSpec, dialect: Dialect) -> Fragment:
             )
         )
     return Fragment(keys, frozenset(claimed), tuple(found))
+
+
+def _indivisible(numbers: BatchNumbers) -> Iterator[Diagnostic]:
+    """deepspeed 0.19.8 runtime/config.py:590-641: whatever the ranks, the rest of this division is lost."""
+    known = {"micro_per_gpu": numbers.micro, "accumulation": numbers.accumulation}
+    for word, number in known.items():
+        if number and numbers.global_ and numbers.global_ % number:
+            yield BATCH_NEEDED(
+                f"`batch.global: {numbers.global_}` is no multiple of `batch.{word}: {number}`",
+                hint="DeepSpeed stops there with any number of GPUs: change one of the two.",
+                key="batch.global",
+            )
 
 
 def _says_product(dialect: Dialect, numbers: Any, shared: bool) -> bool:

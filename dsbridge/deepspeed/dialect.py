@@ -31,6 +31,7 @@ CURVE = Code(
 IGNORED = Code("DS012", "key-ignored", Severity.WARNING, "The target's DeepSpeed does not read this key.")
 VERSION = Code("DS008", "key-not-in-version", Severity.ERROR, "The target's DeepSpeed stops at this key.")
 BATCH_NEEDED = Code("DS009", "batch-needed", Severity.ERROR, "DeepSpeed cannot start without a batch size.")
+REFUSED = Code("DS013", "value-refused", Severity.ERROR, "DeepSpeed's own parser refuses this value.")
 CODES = (
     AUTO_LEFT_OUT,
     NATIVE_CONFLICT,
@@ -42,6 +43,7 @@ CODES = (
     VERSION,
     IGNORED,
     BATCH_NEEDED,
+    REFUSED,
 )
 
 

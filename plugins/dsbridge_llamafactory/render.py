@@ -28,6 +28,7 @@ from dsbridge_trainer.arguments import together, training_arguments
 from dsbridge_trainer.dialect import DIALECT as TRAINER
 from dsbridge_trainer.launch import CLAIMED as LAUNCH_CLAIMED
 from dsbridge_trainer.merge import with_own
+from dsbridge_trainer.native import native
 from dsbridge_trainer.refusals import autotp, universal, uses_fsdp
 from dsbridge_trainer.render import init_always
 
@@ -70,6 +71,7 @@ def _sharded(request: RenderRequest) -> tuple[Placed, dict[str, str], dict[str, 
         return placed, {fsdp.ACCELERATE_FILE: text}, {}
     built = ds_config(request.spec, DIALECT)
     found = [*built.diagnostics, *universal(request.spec)]
+    found += native(request.spec, built.config, DIALECT)
     placed = Placed({"args": {"deepspeed": DS_FILE}}, built.claimed, tuple(found))
     return placed, {DS_FILE: to_json(built.config)}, built.config
 

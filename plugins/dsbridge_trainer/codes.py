@@ -29,6 +29,10 @@ EVAL_DATA = Code("TR020", "needs-eval-data", Severity.INFO, "Evaluation needs a 
 ULYSSES = Code("TR021", "ulysses-incomplete", Severity.ERROR, "Ulysses lacks a number it needs.")
 ULYSSES_DATA = Code("TR023", "ulysses-data", Severity.WARNING, "Ulysses needs more of every batch.")
 FSDP_VERSION = Code("TR022", "fsdp-by-version", Severity.INFO, "Transformers versions read this differently.")
+COMPARED = Code("TR024", "native-compared", Severity.ERROR, "The Trainer stops at this native key.")
+OVERWRITTEN = Code(
+    "TR025", "native-overwritten", Severity.WARNING, "The Trainer puts a value of its own there."
+)
 
 ALL = (
     OPTIMIZER,
@@ -54,4 +58,6 @@ ALL = (
     ULYSSES,
     ULYSSES_DATA,
     FSDP_VERSION,
+    COMPARED,
+    OVERWRITTEN,
 )

@@ -28,6 +28,7 @@ from dsbridge_trainer.fsdp import fsdp_settings
 from dsbridge_trainer.launch import CLAIMED as LAUNCH_CLAIMED
 from dsbridge_trainer.launch import launch
 from dsbridge_trainer.merge import into_base, with_own
+from dsbridge_trainer.native import native
 from dsbridge_trainer.refusals import autotp, is_lora, under_fsdp, universal, uses_fsdp
 from dsbridge_trainer.snippet import adapter_line, snippet
 
@@ -56,6 +57,7 @@ def _deepspeed(request: RenderRequest, files: dict[str, str]) -> tuple[Placed, d
     files[DS_FILE] = to_json(built.config)
     env, missing = ulysses.environment(spec)
     found = [*built.diagnostics, *autotp(built.config, lora=is_lora(spec)), *universal(spec), *missing]
+    found += native(spec, built.config, DIALECT)
     claimed = built.claimed | ulysses.CLAIMED
     return Placed({"args": {"deepspeed": DS_FILE}}, claimed, tuple(found)), env
 

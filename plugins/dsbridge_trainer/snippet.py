@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from dsbridge.sdk import UNSET, ParallelSpec, RenderRequest
+from dsbridge.sdk import UNSET, ParallelSpec, RenderRequest, dims
+from dsbridge_trainer import ulysses
 from dsbridge_trainer.refusals import is_lora
 
 _TORCH = {"bf16": "bfloat16", "fp16": "float16"}
@@ -53,8 +54,9 @@ def model_line(spec: ParallelSpec) -> str:
     words = ["..." if model.name_or_path is UNSET else _quoted(model.name_or_path)]
     if model.trust_remote_code is not UNSET:
         words.append(f"trust_remote_code={model.trust_remote_code!r}")
-    if model.attention is not UNSET:
-        words.append(f"attn_implementation={_quoted(model.attention)}")
+    kind = ulysses.attention(spec) if dims(spec).ulysses > 1 else model.attention
+    if kind is not UNSET:
+        words.append(f"attn_implementation={_quoted(kind)}")
     if quantized(spec):
         words.append(f"quantization_config={_quantization(spec)}")
     return f"AutoModelForCausalLM.from_pretrained({', '.join(words)})"

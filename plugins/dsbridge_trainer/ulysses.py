@@ -35,12 +35,25 @@ def environment(spec: ParallelSpec) -> tuple[dict[str, Word], list[Diagnostic]]:
         if length is UNSET:
             return {}, [_missing("sequences of one length, but which?", "Give `training.sequence_length`.")]
         env[f"{_PREFIX}SP_SEQ_LENGTH"] = str(length)
-    if wanted.ulysses_attention is not UNSET:
-        env[f"{_PREFIX}SP_ATTN_IMPLEMENTATION"] = str(wanted.ulysses_attention)
+    kind = attention(spec)
+    if kind == "eager" or spec.model.attention not in (UNSET, kind):
+        message = f"its attention is {kind}, that of the model {spec.model.attention}"
+        return {}, [_missing(message, "Both must be the same: sdpa, flash_attention_2 or flash_attention_3.")]
+    env[f"{_PREFIX}SP_ATTN_IMPLEMENTATION"] = kind
     # deepspeed 0.19.8 runtime/sequence_parallel/ulysses_sp.py:667 ValueError
     hint = "Add `position_ids = torch.arange(length)` to each sample in your script or collator."
     message = "with `parallelism.ulysses` every batch must hold `position_ids`, or DeepSpeed stops"
     return env, [codes.ULYSSES_DATA(message, hint=hint, key="parallelism.ulysses")]
+
+
+def attention(spec: ParallelSpec) -> str:
+    """What the ranks run on their heads, which the model must be loaded with.
+
+    Unset is None to DeepSpeed, which then finds another in every model and stops (deepspeed 0.19.8
+    runtime/sequence_parallel/ulysses_sp.py:461 ValueError).
+    """
+    kinds = (spec.parallelism.ulysses_attention, spec.model.attention, "sdpa")
+    return str(next(kind for kind in kinds if kind is not UNSET))
 
 
 def _missing(message: str, hint: str) -> Diagnostic:

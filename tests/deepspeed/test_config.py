@@ -222,3 +222,57 @@ def test_a_constant_rate_needs_no_block() -> None:
     config, claimed, _ = build(BARE, **BATCH, optimizer={"lr": 1e-3}, scheduler={"type": "constant"})
     assert "scheduler" not in config
     assert "scheduler.type" in claimed
+
+
+ZERO_LOSS_SCALE = {"dtype": "fp16", "fp16": {"min_loss_scale": 0}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "key"),
+    [
+        ({"zero": {"stage": 2, "offload_optimizer": {"ratio": 0.5}}}, "zero.offload_optimizer.ratio"),
+        ({"zero": {"stage": "auto", "offload_optimizer": {"ratio": 0}}}, "zero.offload_optimizer.ratio"),
+        ({"zero": {"stage": 3, "compute_grad_norm": False}}, "zero.compute_grad_norm"),
+        ({"zero": {"compute_grad_norm": False}}, "zero.compute_grad_norm"),
+        ({"precision": ZERO_LOSS_SCALE}, "precision.fp16.min_loss_scale"),
+        ({"precision": {"dtype": "fp16", "fp16": {"fp16_master_weights_and_grads": True}}}, ""),
+        ({"precision": {"dtype": "bf16", "bf16": {"bf16_master_weights_and_grads": True}}}, ""),
+        (
+            {"zero": {"stage": 2}, "precision": {"dtype": "bf16", "bf16": {"bf16_optimizer_states": True}}},
+            "precision.bf16.bf16_optimizer_states",
+        ),
+        ({"batch": {"global": 8, "accumulation": 3}}, "batch.global"),
+        ({"deepspeed": {"amp": {"enabled": True}}}, "deepspeed.amp"),
+        ({"deepspeed": {"sparse_gradients": False}}, "deepspeed.sparse_gradients"),
+        ({"deepspeed": {"elasticity": {"enabled": True}}}, "deepspeed.elasticity"),
+        ({"deepspeed": {"communication_data_type": "float8"}}, "deepspeed.communication_data_type"),
+        ({"deepspeed": {"zero_optimization": {"offload_optimizer": {"ratio": 0.5}}}}, ""),
+    ],
+)
+def test_what_deepspeeds_parser_refuses_is_told(spec: dict[str, Any], key: str) -> None:
+    dialect = BARE._replace(versions=("0.19.8",))
+    found = ds_config(load_mapping({**BATCH, **spec}).spec, dialect).diagnostics
+    errors = [d for d in found if d.severity.value == "error"]
+    assert [d.code for d in errors] == (["DS009"] if key == "batch.global" else ["DS013"])
+    assert key in (errors[0].key or "")
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"zero": {"stage": 3, "offload_optimizer": {"ratio": 0.5}}},
+        {"zero": {"stage": 2, "offload_optimizer": {"ratio": 1}, "compute_grad_norm": False}},
+        {"precision": {"dtype": "fp16", "fp16": {"min_loss_scale": 0, "loss_scale": 128}}},
+        {
+            "zero": {"stage": 1},
+            "precision": {
+                "dtype": "bf16",
+                "bf16": {"bf16_optimizer_states": True, "bf16_master_weights_and_grads": True},
+            },
+        },
+        {"batch": {"global": 24, "accumulation": 3}},
+    ],
+)
+def test_what_deepspeeds_parser_takes_is_not_refused(spec: dict[str, Any]) -> None:
+    found = ds_config(load_mapping({**BATCH, **spec}).spec, BARE._replace(versions=("0.19.8",))).diagnostics
+    assert not [d for d in found if d.severity.value == "error"]

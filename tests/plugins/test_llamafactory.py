@@ -404,3 +404,9 @@ class TestBase:
         monkeypatch.setitem(sys.modules, "ruamel.yaml", None)
         with pytest.raises(InputError, match="dsbridge\\[edit\\]"):
             self.edited(MINE)
+
+
+def test_native_keys_meet_the_trainers_checks() -> None:
+    optimizer = {"type": "AdamW", "params": {"lr": 1e-3}}
+    assert codes(deepspeed={"optimizer": optimizer})["TR024"] == "error"
+    assert codes(deepspeed={"steps_per_print": 10})["TR025"] == "warning"

@@ -452,3 +452,44 @@ class TestBase:
             rendered(base=Base("mine.json", text))
         assert error.value.diagnostics[0].file == "mine.json"
         assert error.value.diagnostics[0].line is not None
+
+
+@pytest.mark.parametrize(
+    ("native", "code"),
+    [
+        ({"optimizer": {"type": "AdamW", "params": {"lr": 1e-3}}}, "TR024"),
+        ({"scheduler": {"type": "WarmupLR", "params": {"warmup_num_steps": 5}}}, "TR024"),
+        ({"zero_optimization": {"overlap_comm": "auto"}}, "TR024"),
+        ({"wall_clock_breakdown": "auto"}, "TR024"),
+        ({"sequence_parallel_size": 2}, "TR024"),
+        ({"steps_per_print": 10}, "TR025"),
+        ({"zero_allow_untested_optimizer": False}, "TR025"),
+    ],
+)
+def test_native_keys_that_the_trainer_compares_or_overwrites(native: dict[str, Any], code: str) -> None:
+    assert code in codes(deepspeed=native)
+
+
+def test_native_keys_that_the_trainer_fills_or_finds_equal() -> None:
+    scheduler = {"type": "WarmupLR", "params": {"warmup_max_lr": 1e-4, "warmup_num_steps": "auto"}}
+    fine = {"scheduler": scheduler, "zero_optimization": {"reduce_bucket_size": "auto"}}
+    assert not codes(deepspeed=fine, optimizer={"lr": 1e-4})
+    own = {"zero": {"stage": 1, "allow_untested_optimizer": False}}
+    assert codes(**own) == {"TR025": "warning"}
+    assert not codes(**own, optimizer={"owner": "deepspeed"})
+    assert codes(deepspeed={"steps_per_print": "auto"}) == {"TR025": "warning"}
+
+
+def test_a_loss_scale_is_refused_only_with_fp16() -> None:
+    fp16 = {"min_loss_scale": 0}
+    assert codes(precision={"dtype": "fp16", "fp16": fp16}) == {"DS013": "error"}
+    assert not codes(precision={"dtype": "auto", "fp16": fp16})
+
+
+def test_ulysses_and_the_model_have_one_attention() -> None:
+    artifacts = rendered(parallelism={"ulysses": 2})
+    assert "PARALLELISM_CONFIG_SP_ATTN_IMPLEMENTATION=sdpa" in artifacts.files["launch.sh"]
+    assert 'attn_implementation="sdpa"' in artifacts.files["train_snippet.py"]
+    two = {"parallelism": {"ulysses": 2, "ulysses_attention": "sdpa"}}
+    assert codes(**two, model={"attention": "flash_attention_2"})["TR021"] == "error"
+    assert codes(parallelism={"ulysses": 2}, model={"attention": "eager"})["TR021"] == "error"
