@@ -47,26 +47,28 @@ class Kind:
 class Integer(Kind):
     """A whole number; `5e8` counts as one."""
 
-    def __init__(self, *, auto: bool = True, least: int | None = None) -> None:
+    def __init__(self, *, auto: bool = True, least: int | None = None, most: int | None = None) -> None:
         super().__init__(auto=auto)
         self.least = least
+        self.most = most
 
     def _read(self, value: Any) -> int:
         if isinstance(value, float) and math.isfinite(value) and value.is_integer():
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int):
             raise Mismatch(self.wanted() + _unquote(value))
-        if self.least is not None and value < self.least:
+        low = self.least is not None and value < self.least
+        if low or (self.most is not None and value > self.most):
             raise Mismatch(self.wanted())
         return value
 
     def wanted(self) -> str:
-        return "a whole number" + (f", at least {self.least}" if self.least is not None else "")
+        least = f", at least {self.least}" if self.least is not None else ""
+        return f"a whole number{least}" + (f", at most {self.most}" if self.most is not None else "")
 
     def _json_schema(self) -> dict[str, Any]:
-        # "number" with multipleOf: JSON Schema's "integer" takes 5e8 too, some editors don't
-        schema: dict[str, Any] = {"type": "integer"}
-        return schema if self.least is None else {**schema, "minimum": self.least}
+        bounds = {"minimum": self.least, "maximum": self.most}
+        return {"type": "integer"} | {word: bound for word, bound in bounds.items() if bound is not None}
 
 
 class Number(Kind):

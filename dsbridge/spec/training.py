@@ -38,7 +38,7 @@ class Training(Part):
         "transformers/training_args.py",
     )
     seed: Option[int] = setting(
-        Integer(auto=False, least=0),
+        Integer(auto=False, least=0, most=2**32 - 1),  # numpy.random.seed takes no more
         "Seed of all random numbers.",
         "",
         "transformers/training_args.py",
