@@ -35,7 +35,8 @@ def values_of(kind: kinds.Kind) -> st.SearchStrategy[Any]:
 def _values(kind: kinds.Kind) -> st.SearchStrategy[Any]:
     if isinstance(kind, kinds.Integer):
         least = kind.least if kind.least is not None else -1
-        return st.integers(least, least + 8) | st.sampled_from([least, 5e8])
+        large = 5e8 if kind.most is None else min(5e8, kind.most)
+        return st.integers(least, least + 8) | st.sampled_from([least, large])
     if isinstance(kind, kinds.Number):
         top = kind.most if kind.most is not None else 100.0
         return st.floats(kind.least or 0.0, top, allow_nan=False, width=32) | st.just(1e-4)

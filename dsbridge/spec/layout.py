@@ -92,7 +92,7 @@ class Launch(Part):
     master_addr: Option[str] = setting(
         Text(auto=False), "Address of node 0; needed with several nodes.", "", ""
     )
-    master_port: Option[int] = setting(Integer(auto=False, least=1), "Port of node 0.", "", "")
+    master_port: Option[int] = setting(Integer(auto=False, least=1, most=65535), "Port of node 0.", "", "")
     node_rank: Option[int] = setting(
         Integer(auto=False, least=0),
         "This node's number; read from NODE_RANK at launch unless given.",
