@@ -151,8 +151,9 @@ def _batch(spec: ParallelSpec, dialect: Dialect) -> Fragment:
         )
     if dialect.needs_batch and layout.world_size is None:
         found += _indivisible(numbers)
-    if shared and numbers.global_ is not None and layout.world_size:
-        reported = numbers.global_ * layout.tp * layout.ulysses
+    counted_apart = layout.tp * (1 if dialect.knows_ulysses else layout.ulysses)
+    if counted_apart > 1 and numbers.global_ is not None and layout.world_size:
+        reported = numbers.global_ * counted_apart
         found.append(
             BATCH_COUNT(
                 f"the global batch is {numbers.global_} samples ({how_many_ranks(layout)}); DeepSpeed may "

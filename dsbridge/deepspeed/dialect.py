@@ -59,6 +59,7 @@ class Dialect(NamedTuple):
     versions: the DeepSpeed versions the config may meet, oldest first.
     train_batch_size: write the product too, where no rank shares samples with another.
     needs_batch: nobody else supplies a micro batch size.
+    knows_ulysses: DeepSpeed is told the Ulysses groups, and counts the ranks of one as one.
     """
 
     title: str
@@ -68,6 +69,7 @@ class Dialect(NamedTuple):
     versions: tuple[str, ...] = ()
     train_batch_size: bool = False
     needs_batch: bool = False
+    knows_ulysses: bool = False
 
 
 class Fragment(NamedTuple):

@@ -25,6 +25,7 @@ DIALECT = Dialect(
     versions=("0.19.8",),
     train_batch_size=True,
     needs_batch=True,
+    knows_ulysses=True,  # the config names both sizes; deepspeed 0.19.8 runtime/config.py:464-465
 )
 _SCRIPT = "your script does this; DeepSpeed's config has no such key"
 _HINTS = {

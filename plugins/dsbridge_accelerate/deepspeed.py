@@ -91,7 +91,9 @@ def deepspeed_section(request: RenderRequest, base: Mapping[str, Any]) -> tuple[
 def _build(request: RenderRequest, section: Section) -> Built:
     spec = request.spec
     takes = {**_batch_takes(), **_open(request), **_dummy_takes(spec)}
-    dialect = Dialect(title="Accelerate", takes=takes, fills=DS_FILLS, versions=("0.19.8",))
+    dialect = Dialect(
+        title="Accelerate", takes=takes, fills=DS_FILLS, versions=("0.19.8",), knows_ulysses=True
+    )
     made = ds_config(spec, dialect)
     section.claimed |= made.claimed | {p for p, v in request.values.items() if v is AUTO and p in _AUTO_PATHS}
     section.found += made.diagnostics

@@ -30,8 +30,9 @@ def ulysses_section(request: RenderRequest) -> Section:
     _length(section, request)
     message = "`parallelism_config_sp_size` needs Accelerate 1.12 and DeepSpeed 0.18.2 or newer"
     hint = (
-        "In your script, average the loss over the ranks of a sequence, weighted by their tokens: see "
-        "Accelerate's page on sequence parallelism."
+        # deepspeed 0.19.8 runtime/sequence_parallel/ulysses_sp.py:667 ValueError
+        "In your script, give every batch `position_ids`, or DeepSpeed stops, and average the loss over the "
+        "ranks of a sequence, weighted by their tokens: see Accelerate's page on sequence parallelism."
     )
     section.found.append(VERSION(message, hint=hint, key="parallelism.ulysses"))
     return section

@@ -40,4 +40,5 @@ FILLS = frozenset(
     }
 )
 
-DIALECT = Dialect(title="the Trainer", takes=TAKES, fills=FILLS, versions=("0.19.8",))
+# accelerate 1.15.0 accelerator.py:2359-2365 gives DeepSpeed micro x accumulation x data-parallel sizes
+DIALECT = Dialect(title="the Trainer", takes=TAKES, fills=FILLS, versions=("0.19.8",), knows_ulysses=True)

@@ -276,3 +276,12 @@ def test_what_deepspeeds_parser_refuses_is_told(spec: dict[str, Any], key: str) 
 def test_what_deepspeeds_parser_takes_is_not_refused(spec: dict[str, Any]) -> None:
     found = ds_config(load_mapping({**BATCH, **spec}).spec, BARE._replace(versions=("0.19.8",))).diagnostics
     assert not [d for d in found if d.severity.value == "error"]
+
+
+@pytest.mark.parametrize(("knows", "codes"), [(True, []), (False, ["DS006"])])
+def test_ulysses_ranks_are_counted_apart_only_where_deepspeed_does_not_know(
+    knows: bool, codes: list[str]
+) -> None:
+    spec = {**BATCH, "zero": {"stage": 1}, "cluster": {"gpus_per_node": 4}, "parallelism": {"ulysses": 2}}
+    found = ds_config(load_mapping(spec).spec, BARE._replace(knows_ulysses=knows)).diagnostics
+    assert [d.code for d in found] == codes
