@@ -63,7 +63,7 @@ def ds_config(spec: ParallelSpec, dialect: Dialect) -> DsConfig:
     native = spec.deepspeed if isinstance(spec.deepspeed, dict) else {}
     found += version_findings(keys, native, dialect, _paths())
     config = _ordered(nest(keys))
-    found += _merge_native(config, spec, keys)
+    found += _merge_native(config, spec)
     found += refused(config, dialect, spec.precision.dtype)
     return DsConfig(config, part.claimed, tuple(found))
 
@@ -219,7 +219,7 @@ def _native_stage(spec: ParallelSpec) -> bool:
     return isinstance(block, dict) and "stage" in block
 
 
-def _merge_native(config: dict[str, Any], spec: ParallelSpec, keys: dict[str, Any]) -> list[Diagnostic]:
+def _merge_native(config: dict[str, Any], spec: ParallelSpec) -> list[Diagnostic]:
     """Add the user's native keys; report those that contradict what the spec's own keys said."""
     native = spec.deepspeed if isinstance(spec.deepspeed, dict) else {}
     found = [
