@@ -49,7 +49,7 @@ def ds_config(spec: ParallelSpec, dialect: Dialect) -> DsConfig:
             _batch(spec, dialect),
             _one_to_one(spec, dialect),
             _precision(spec, dialect),
-            _tensor_parallel(spec),
+            _tensor_parallel(spec, dialect),
             optimizer_part(spec, dialect),
             scheduler_part(spec, dialect),
         ]
@@ -199,18 +199,21 @@ def _precision(spec: ParallelSpec, dialect: Dialect) -> Fragment:
     return Fragment({"bf16.enabled": dtype in ("bf16", "fp8"), "fp16.enabled": dtype == "fp16"}, claimed)
 
 
-def _tensor_parallel(spec: ParallelSpec) -> Fragment:
+def _tensor_parallel(spec: ParallelSpec, dialect: Dialect) -> Fragment:
     keys: dict[str, Any] = {}
+    found: list[Diagnostic] = []
     claimed = {p for p in leaves(spec) if p == "parallelism.tp" or p.startswith("parallelism.tp_")}
     if dims(spec).tp > 1:
         keys["tensor_parallel.autotp_size"] = dims(spec).tp
     for name in ("tp_overlap_comm", "tp_grain_size", "tp_preset_model"):
         value = getattr(spec.parallelism, name)
-        if value not in (UNSET, AUTO):
-            declared = declared_fields(type(spec.parallelism))[name]
-            assert isinstance(declared, Meaning)
+        declared = declared_fields(type(spec.parallelism))[name]
+        assert isinstance(declared, Meaning)
+        if value is AUTO:
+            found.append(auto_left_out(f"parallelism.{name}", declared.deepspeed, dialect))
+        elif value is not UNSET:
             keys[declared.deepspeed] = plain(value)
-    return Fragment(keys, frozenset(claimed))
+    return Fragment(keys, frozenset(claimed), tuple(found))
 
 
 def _native_stage(spec: ParallelSpec) -> bool:

@@ -285,3 +285,10 @@ def test_ulysses_ranks_are_counted_apart_only_where_deepspeed_does_not_know(
     spec = {**BATCH, "zero": {"stage": 1}, "cluster": {"gpus_per_node": 4}, "parallelism": {"ulysses": 2}}
     found = ds_config(load_mapping(spec).spec, BARE._replace(knows_ulysses=knows)).diagnostics
     assert [d.code for d in found] == codes
+
+
+def test_auto_in_a_tp_option_is_told() -> None:
+    tp = {"tp": 2, "tp_overlap_comm": "auto"}
+    config, _, codes = build(BARE, **BATCH, zero={"stage": 1}, parallelism=tp)
+    assert config["tensor_parallel"] == {"autotp_size": 2}
+    assert codes == ["DS001"]
