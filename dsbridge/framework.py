@@ -6,12 +6,15 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dsbridge.diagnostics import Code, Diagnostic
 from dsbridge.spec import ParallelSpec
 from dsbridge.spec.leaves import to_mapping
 from dsbridge.version import __version__
+
+if TYPE_CHECKING:  # reading is imported by the commands that read, not by `render`
+    from dsbridge.reading import Reader
 
 
 class Base(NamedTuple):
@@ -64,7 +67,10 @@ class Rendered(NamedTuple):
 
 
 class Framework(NamedTuple):
-    """A target. `requires` maps distributions to the versions it is verified with (PEP 440)."""
+    """A target. `requires` maps distributions to the versions it is verified with (PEP 440).
+
+    reader: gives how its files and commands are read and resolved; None if it can only be rendered.
+    """
 
     name: str
     title: str
@@ -72,6 +78,7 @@ class Framework(NamedTuple):
     package: str
     requires: Mapping[str, str]
     codes: tuple[Code, ...] = ()
+    reader: Callable[[], Reader] | None = None
 
 
 def spec_hash(spec: ParallelSpec) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import pluggy
 
@@ -10,6 +11,10 @@ from dsbridge.artifacts import Artifacts
 from dsbridge.diagnostics import Diagnostic
 from dsbridge.framework import Framework
 from dsbridge.spec import ParallelSpec
+
+if TYPE_CHECKING:  # only the commands that read import these
+    from dsbridge.reading import Launcher
+    from dsbridge.rules import Layer
 
 hookspec = pluggy.HookspecMarker("dsbridge")
 hookimpl = pluggy.HookimplMarker("dsbridge")
@@ -31,3 +36,11 @@ class Hooks:
         self, artifacts: Artifacts, spec: ParallelSpec
     ) -> Iterable[Diagnostic]:
         """Findings about what was rendered; one of severity error refuses it."""
+
+    @hookspec
+    def dsbridge_launchers(self) -> Iterable[Launcher]:  # type: ignore[empty-body]
+        """Programs that start training and that this plugin can read, such as `accelerate launch`."""
+
+    @hookspec
+    def dsbridge_layer(self, name: str) -> Layer | None:
+        """The layer of that name, with its moments, rules and tables; None if it is not this plugin's."""

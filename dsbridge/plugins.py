@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -20,6 +20,10 @@ from dsbridge.diagnostics import Code, Diagnostic, Severity
 from dsbridge.framework import Framework
 from dsbridge.hookspecs import Hooks
 from dsbridge.spec import ParallelSpec
+
+if TYPE_CHECKING:
+    from dsbridge.reading import Launcher
+    from dsbridge.rules import Layer
 
 GROUP = "dsbridge"
 BROKEN = Code("PL001", "broken-plugin", Severity.ERROR, "A plugin cannot be used.")
@@ -88,6 +92,22 @@ class Registry:
     def findings_rendered(self, artifacts: Artifacts, spec: ParallelSpec) -> list[Diagnostic]:
         """What the plugins say about rendered artifacts."""
         return _collect(self.manager.hook.dsbridge_rendered(artifacts=artifacts, spec=spec))
+
+    def launchers(self) -> list[Launcher]:
+        """The launchers that all plugins can read."""
+        return [launcher for found in self.manager.hook.dsbridge_launchers() if found for launcher in found]
+
+    def layer(self, name: str) -> Layer:
+        """The layer of that name.
+
+        Raises:
+            PluginError: no plugin has it, or two do.
+        """
+        found = [layer for layer in self.manager.hook.dsbridge_layer(name=name) if layer is not None]
+        if len(found) != 1:
+            raise PluginError(f"layer `{name}`: {len(found)} plugins have it, and one should")
+        layer: Layer = found[0]
+        return layer
 
     def _frameworks_of(self, plugin: object) -> list[Framework]:
         hook = self.manager.subset_hook_caller(

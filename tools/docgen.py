@@ -10,16 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from dsbridge import artifacts, fields, plugins, rendering
-from dsbridge.deepspeed import dialect
-from dsbridge.diagnostics import Code
-from dsbridge.formats import document, yaml_edit
-from dsbridge.spec import ParallelSpec, build, consistency, load
+from dsbridge.cli.rulepage import diagnostic_codes
+from dsbridge.spec import ParallelSpec
 from dsbridge.spec.kinds import Kind
 from dsbridge.spec.setting import Part, Section, declared_fields
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
-CORE = (document, yaml_edit, build, load, consistency, fields, rendering, plugins, artifacts, dialect)
 STAMP = "<!-- written by tools/docgen.py; do not edit -->\n"
 
 
@@ -36,15 +32,9 @@ def codes_page() -> str:
     """Every diagnostic of the core and of the installed plugins."""
     lines = [STAMP, "# Diagnostics", "", "Each finding has a code. An error refuses: no file is written.", ""]
     lines += ["| code | name | severity | what it says |", "|--|--|--|--|"]
-    for code in sorted(all_codes(), key=lambda c: c.code):
+    for code in sorted(diagnostic_codes().values(), key=lambda c: c.code):
         lines.append(f"| {code.code} | {code.name} | {code.severity.value} | {_cell(code.title)} |")
     return "\n".join(lines) + "\n"
-
-
-def all_codes() -> list[Code]:
-    """Core's codes and those of the plugins, each once."""
-    known = {code.code: code for module in CORE for code in module.CODES}
-    return list((known | {name: code for name, (code, _) in plugins.registry().codes.items()}).values())
 
 
 def _sections(of: type[Part], prefix: str) -> Iterator[tuple[str, type[Part], str]]:

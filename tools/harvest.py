@@ -44,6 +44,12 @@ MODELS = {
     "hybrid_engine": ("deepspeed.runtime.config", "HybridEngineConfig"),
     "comms_logger": ("deepspeed.comm.config", "CommsLoggerConfig"),
     "compile": ("deepspeed.compile.config", "CompileConfig"),
+    "monitor": ("deepspeed.monitor.config", "DeepSpeedMonitorConfig"),
+    "tensorboard": ("deepspeed.monitor.config", "TensorBoardConfig"),
+    "wandb": ("deepspeed.monitor.config", "WandbConfig"),
+    "csv_monitor": ("deepspeed.monitor.config", "CSVConfig"),
+    "comet": ("deepspeed.monitor.config", "CometConfig"),
+    "timers.throughput": ("deepspeed.utils.config", "DeepSpeedThroughputTimerConfig"),
 }
 # Blocks that are read key by key: the constants that name the keys, and their defaults' suffix.
 CONSTANTS = {
@@ -138,6 +144,7 @@ def from_model(module: str, name: str) -> dict[str, Any] | None:
     line = inspect.getsourcelines(model)[1]
     return {
         "source": f"{module.replace('.', '/')}.py:{line}",
+        "class": name,
         "extra": plain(model.model_config.get("extra", "ignore")),
         "fields": [field(key, info) for key, info in model.model_fields.items()],
     }
@@ -174,14 +181,56 @@ def supported_optimizers() -> list[str]:
     return [str(name) for name in config.DEEPSPEED_OPTIMIZERS]
 
 
+def parameters(kind: Any, *given: str) -> dict[str, list[str]]:
+    """What a class takes by name, and what of that it cannot do without; `given` comes from DeepSpeed."""
+    found = [p for p in inspect.signature(kind).parameters.values() if p.name not in ("self", *given)]
+    named = [p.name for p in found if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    required = [p.name for p in found if p.default is p.empty and p.name in named]
+    return {"takes": named, "needs": required}
+
+
+def subclasses(module: str, base: str, *given: str) -> dict[str, dict[str, list[str]]]:
+    """Every class of the module that the config may name."""
+    found = importlib.import_module(module)
+    parent = getattr(found, base)
+    return {
+        name: parameters(kind, *given)
+        for name, kind in vars(found).items()
+        if isinstance(kind, type) and issubclass(kind, parent) and kind is not parent
+    }
+
+
 def schedules() -> dict[str, list[str]]:
     """Scheduler types with the parameters that their classes take."""
+    return {name: row["takes"] for name, row in scheduler_classes().items()}
+
+
+def scheduler_classes() -> dict[str, dict[str, list[str]]]:
+    """DeepSpeed's own schedulers."""
     module = importlib.import_module("deepspeed.runtime.lr_schedules")
-    names = [str(name) for name in module.VALID_LR_SCHEDULES]
-    classes = {name: getattr(module, name) for name in names}
+    return {str(name): parameters(getattr(module, name), "optimizer") for name in module.VALID_LR_SCHEDULES}
+
+
+def optimizer_classes() -> dict[str, dict[str, list[str]]]:
+    """The classes that DeepSpeed itself puts behind a name, as far as they import here."""
+    places = {
+        "FusedAdam": "deepspeed.ops.adam",
+        "DeepSpeedCPUAdam": "deepspeed.ops.adam",
+        "DeepSpeedCPUAdagrad": "deepspeed.ops.adagrad",
+        "FusedLamb": "deepspeed.ops.lamb",
+        "FusedLion": "deepspeed.ops.lion",
+        "DeepSpeedCPULion": "deepspeed.ops.lion",
+    }
+    found = {name: getattr(load(module), name, None) for name, module in places.items()}
+    return {name: parameters(kind, "params", "model_params") for name, kind in found.items() if kind}
+
+
+def removed() -> dict[str, dict[str, str]]:
+    """Keys that stop this version, whatever they say, with what it says."""
+    config = vars(importlib.import_module("deepspeed.runtime.config"))
     return {
-        name: [p for p in inspect.signature(kind).parameters if p != "optimizer"]
-        for name, kind in classes.items()
+        "top_level": config.get("_REMOVED_TOP_LEVEL_CONFIG_KEYS", {}),
+        "zero_optimization": config.get("_REMOVED_ZERO_CONFIG_KEYS", {}),
     }
 
 
@@ -198,7 +247,12 @@ def deepspeed() -> dict[str, Any]:
         "blocks": {block: rows for block, rows in blocks.items() if rows is not None},
         "top_level": top_level(),
         "optimizers": supported_optimizers(),
+        "optimizer_classes": optimizer_classes(),
+        "torch_optimizers": subclasses("torch.optim", "Optimizer", "params"),
         "schedulers": schedules(),
+        "scheduler_classes": scheduler_classes(),
+        "torch_schedulers": subclasses("torch.optim.lr_scheduler", "LRScheduler", "optimizer"),
+        "removed": removed(),
     }
 
 

@@ -3,7 +3,8 @@
     python tools/merge_versions.py
 
 writes `dsbridge/deepspeed/key_versions.json`: of the keys that a spec can write, those a version does not
-know; and `strict_keys.json`: all keys of the blocks in which DeepSpeed refuses an unknown one.
+know; `strict_keys.json`: all keys of the blocks in which DeepSpeed refuses an unknown one; and
+`fields.json`: every field of every block with the versions in which it is so, for the prediction.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ ROOT = Path(__file__).parent.parent
 RECORDED = ROOT / "tests" / "recorded" / "deepspeed" / "zero_fields"
 TABLE = ROOT / "dsbridge" / "deepspeed" / "key_versions.json"
 STRICT = TABLE.with_name("strict_keys.json")
+FIELDS = TABLE.with_name("fields.json")
 # a block's own name in the JSON -> where its model was harvested
 NESTED = {"tensor_parallel.tensor_parallel": "tensor_parallel.tp"}
 
@@ -79,6 +81,82 @@ def strict() -> dict[str, Any]:
     }
 
 
+def harvests() -> dict[str, dict[str, Any]]:
+    """What was harvested, oldest version first."""
+    found = {p.stem: json.loads(p.read_text()) for p in RECORDED.glob("*.json")}
+    return {name: found[name] for name in sorted(found, key=lambda text: [int(n) for n in text.split(".")])}
+
+
+def ranges(rows: dict[str, Any], versions: list[str]) -> list[dict[str, Any]]:
+    """One row for each run of versions in which it is the same.
+
+    No `since`: from the first version on; no `until`: to the last.
+    """
+    found: list[dict[str, Any]] = []
+    last: Any = None
+    for version in versions:
+        row = rows.get(version)
+        if row is not None and row == last:
+            found[-1]["until"] = version
+        elif row is not None:
+            found.append({**row, "since": version, "until": version})
+        last = row
+    for row in found:
+        if row["since"] == versions[0]:
+            del row["since"]
+        if row["until"] == versions[-1]:
+            del row["until"]
+    return found
+
+
+def fields() -> dict[str, Any]:
+    """Blocks with their fields, and what may be named in them, each with its versions."""
+    found = harvests()
+    versions = list(found)
+    return {
+        "generator": "tools/merge_versions.py from tests/recorded/deepspeed/zero_fields",
+        "versions": versions,
+        "blocks": {
+            name: _block({v: h["blocks"][name] for v, h in found.items() if name in h["blocks"]}, versions)
+            for name in dict.fromkeys(name for h in found.values() for name in h["blocks"])
+        },
+        "top_level": _fields({v: h["top_level"] for v, h in found.items()}, versions),
+        "removed": {
+            place: _texts({v: h["removed"][place] for v, h in found.items()}, versions)
+            for place in ("top_level", "zero_optimization")
+        },
+        "optimizers": _texts({v: dict.fromkeys(h["optimizers"], "") for v, h in found.items()}, versions),
+        **{
+            kind: {
+                name: ranges({v: h[kind][name] for v, h in found.items() if name in h[kind]}, versions)
+                for name in dict.fromkeys(name for h in found.values() for name in h[kind])
+            }
+            for kind in ("optimizer_classes", "torch_optimizers", "scheduler_classes", "torch_schedulers")
+        },
+    }
+
+
+def _block(found: dict[str, dict[str, Any]], versions: list[str]) -> dict[str, Any]:
+    """How the block is read (a model, or key by key), and its fields in their order."""
+    kinds = {v: {"class": b.get("class"), "extra": b.get("extra", "ignore")} for v, b in found.items()}
+    return {"read": ranges(kinds, versions), "fields": _fields(found, versions)}
+
+
+def _fields(found: dict[str, dict[str, Any]], versions: list[str]) -> list[dict[str, Any]]:
+    rows = {v: {field["name"]: field for field in b["fields"]} for v, b in found.items()}
+    order = dict.fromkeys(name for v in reversed(list(rows)) for name in rows[v])
+    return [
+        row for name in order for row in ranges({v: r[name] for v, r in rows.items() if name in r}, versions)
+    ]
+
+
+def _texts(found: dict[str, dict[str, str]], versions: list[str]) -> list[dict[str, Any]]:
+    rows = {v: {name: {"name": name, "text": text} for name, text in b.items()} for v, b in found.items()}
+    order = dict.fromkeys(name for v in reversed(list(rows)) for name in rows[v])
+    return [row for n in order for row in ranges({v: r[n] for v, r in rows.items() if n in r}, versions)]
+
+
 if __name__ == "__main__":
+    FIELDS.write_text(json.dumps(fields(), indent=1) + "\n", encoding="utf-8")
     TABLE.write_text(json.dumps(merged(), indent=1) + "\n", encoding="utf-8")
     STRICT.write_text(json.dumps(strict(), indent=1) + "\n", encoding="utf-8")

@@ -12,7 +12,10 @@ from dsbridge.diagnostics import InputError
 from dsbridge.version import __version__
 
 COMMANDS = {
+    "explain": "Predict what deepspeed.initialize receives, who set each value, and why.",
     "render": "Render a spec into files that a framework trains with.",
+    "rule": "Tell all about one rule or diagnostic code.",
+    "rules": "List what the frameworks do to a DeepSpeed config.",
     "schema": "Print the JSON Schema of dsbridge.yaml.",
     "targets": "List the frameworks that can be rendered, and who registered them.",
 }

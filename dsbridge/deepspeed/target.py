@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dsbridge.deepspeed.config import ds_config
 from dsbridge.deepspeed.dialect import CODES, Dialect
@@ -18,6 +18,9 @@ from dsbridge.spec.leaves import NOT_FOR_FRAMEWORKS, leaf_paths
 from dsbridge.values import UNSET
 
 NO_FSDP = Code("DS010", "no-fsdp", Severity.ERROR, "DeepSpeed itself has no FSDP.")
+
+if TYPE_CHECKING:
+    from dsbridge.reading import Launcher
 
 DIALECT = Dialect(
     title="deepspeed.initialize",
@@ -105,3 +108,11 @@ FRAMEWORK = Framework(
 def dsbridge_frameworks() -> Iterable[Framework]:
     """The bare DeepSpeed target."""
     return (FRAMEWORK,)
+
+
+@hookimpl
+def dsbridge_launchers() -> Iterable[Launcher]:
+    """torchrun, srun, python and DeepSpeed's own launcher."""
+    from dsbridge.launchers import LAUNCHERS
+
+    return LAUNCHERS

@@ -47,13 +47,28 @@ def plain_scalar(text: str) -> Any:
     return text
 
 
-def read_yaml(text: str, file: str = "<text>") -> Document:
+def scalar_1_1(text: str) -> Any:
+    """The value of an unquoted scalar as PyYAML reads it: `no` is false, `1e-4` is text."""
+    loader = yaml.SafeLoader("")
+    try:
+        tag = loader.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
+        return loader.construct_object(yaml.ScalarNode(tag, text))
+    except (ValueError, yaml.YAMLError):
+        return text
+    finally:
+        loader.dispose()
+
+
+def read_yaml(text: str, file: str = "<text>", *, as_pyyaml: bool = False) -> Document:
     """Parse one YAML document.
+
+    as_pyyaml: read it as the frameworks do, whose PyYAML follows YAML 1.1 and keeps the last of two
+    equal keys.
 
     Raises:
         InputError: not YAML, a duplicate key, an unknown tag, too deep or too large.
     """
-    builder = _Builder(file)
+    builder = _Builder(file, as_pyyaml)
     try:
         for event in _events(text):
             builder.feed(event)
@@ -100,8 +115,10 @@ class _Frame:
 
 
 class _Builder:
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, as_pyyaml: bool = False) -> None:
         self.file = file
+        self.scalar = scalar_1_1 if as_pyyaml else plain_scalar
+        self.last_wins = as_pyyaml
         self.root: Any = None
         self.keys: dict[Path_, Source] = {}
         self.values: dict[Path_, Source] = {}
@@ -132,9 +149,9 @@ class _Builder:
             self._stop(SYNTAX, f"tag {event.tag} is not read", event, "Remove the tag.")
         plain = event.implicit[0] and event.style in (None, "")  # the C parser says ""
         self._count(1, event)
-        self._put(plain_scalar(event.value) if plain else event.value, event)
+        self._put(self.scalar(event.value) if plain else event.value, event)
         if event.anchor:
-            value = plain_scalar(event.value) if plain else event.value
+            value = self.scalar(event.value) if plain else event.value
             self.anchors[event.anchor] = (value, 1)
 
     def _open(self, container: Any, event: Any) -> None:
@@ -183,7 +200,7 @@ class _Builder:
             raise InputError([SYNTAX("a mapping or list cannot be a key", at=at)])
         key = value if isinstance(value, str) else str(value).lower()
         path = (*frame.path, key)
-        if key in frame.container:
+        if key in frame.container and not self.last_wins:
             first = self.keys[path]
             self.problems.append(
                 DUPLICATE(

@@ -1,0 +1,365 @@
+"""The explain pass: an input to the effective DeepSpeed config, with the story of every field."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from typing import Any, NamedTuple
+
+from dsbridge.diagnostics import Code, Diagnostic, Severity
+from dsbridge.inputs import Input, read_input
+from dsbridge.plugins import Registry, registry
+from dsbridge.provenance import Source
+from dsbridge.reading import Files
+from dsbridge.resolve import Outcome, resolve
+from dsbridge.rules import Layer, Loudness, Phase, Step, numbers
+from dsbridge.trees import copied, flat, lookup, store
+from dsbridge.values import UNSET, Unknown
+
+NOT_VERIFIED = Code("EX001", "version-not-verified", Severity.WARNING, "A version that was never recorded.")
+NEEDS = Code("EX002", "needs-verification", Severity.WARNING, "A value depends on a fact nobody gave.")
+MAY_REFUSE = Code("EX003", "may-be-refused", Severity.WARNING, "Whether it starts depends on a fact.")
+NOT_USED = Code("EX004", "deepspeed-not-used", Severity.WARNING, "The run never calls DeepSpeed.")
+REFUSED = Code("EX005", "refused", Severity.ERROR, "The framework stops before training.")
+CODES = (NOT_VERIFIED, NEEDS, MAY_REFUSE, NOT_USED, REFUSED)
+
+# Assumed unless a flag says otherwise: a GPU that has them.
+ASSUMED: dict[str, Any] = {"bf16_supported": True, "fp16_supported": True}
+
+
+class Story(NamedTuple):
+    """One field: what was asked, what holds, where it was written, and every step in between."""
+
+    path: str
+    value: Any
+    requested: Any
+    source: Source | None
+    status: str
+    steps: tuple[Step, ...]
+
+
+class Explanation(NamedTuple):
+    """What `explain` says. `config` is None when DeepSpeed is never called, or was refused before."""
+
+    framework: str
+    versions: Mapping[str, str]
+    facts: Mapping[str, Any]
+    outcome: str  # "ok" or "refused"
+    error: dict[str, Any] | None
+    config: Any
+    engine: Any
+    unknown: Mapping[str, tuple[str, ...]]
+    fields: tuple[Story, ...]
+    batch: Mapping[str, Any]
+    diagnostics: tuple[Diagnostic, ...]
+    result: Outcome
+    input: Input
+
+
+def explain(
+    files: Files,
+    given: Sequence[str] = (),
+    command: Sequence[str] = (),
+    *,
+    target: str = "",
+    facts: Mapping[str, Any] | None = None,
+    versions: Mapping[str, str] | None = None,
+    plugins: Registry | None = None,
+) -> Explanation:
+    """Predict what deepspeed.initialize receives for these files or this command.
+
+    facts: override what the input says; a dotted name sets a tree's value (`args.max_grad_norm`).
+    versions: by package; others are the installed ones, else the newest recorded.
+
+    Raises:
+        InputError: the input cannot be read.
+    """
+    known = plugins or registry()
+    stated = dict(facts or {})
+    found = read_input(known, files, given, command, target, stated)
+    have = {**found.reader.versions, **_installed(found.reader.versions), **(versions or {})}
+    trees = {name: copied(tree) for name, tree in found.reading.trees.items()}
+    for name, value in stated.items():
+        if "." in name:
+            root, _, rest = name.partition(".")
+            store(trees.setdefault(root, {}), rest, value)
+    settled = {**ASSUMED, **found.reading.facts, **{n: v for n, v in stated.items() if "." not in n}}
+    layers = [known.layer(name) for name in found.reader.layers]
+    outcome = resolve(layers, found.reader.program, trees, settled, have)
+    return _explained(found, layers, outcome, have, settled, trees)
+
+
+def _installed(wanted: Mapping[str, str]) -> dict[str, str]:
+    found = {}
+    for package in wanted:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _explained(
+    found: Input,
+    layers: Sequence[Layer],
+    outcome: Outcome,
+    versions: Mapping[str, str],
+    facts: Mapping[str, Any],
+    trees: Mapping[str, Any],
+) -> Explanation:
+    refused = outcome.refused
+    error = None
+    if refused:
+        error = {"type": refused.type, "message": refused.message, "fields": list(refused.fields)}
+    unknown = _unknown(outcome)
+    diagnostics = (
+        *found.reading.diagnostics,
+        *_unverified(layers, versions),
+        *_findings(found, outcome, unknown),
+    )
+    return Explanation(
+        framework=found.framework.name,
+        versions=versions,
+        facts=facts,
+        outcome="refused" if refused else "ok",
+        error=error,
+        config=None if outcome.config is None else _known(outcome.config),
+        engine=outcome.trees.get("engine"),
+        unknown=unknown,
+        fields=tuple(_stories(found, outcome, trees)),
+        batch=_batch(outcome),
+        diagnostics=diagnostics,
+        result=outcome,
+        input=found,
+    )
+
+
+def _unknown(outcome: Outcome) -> dict[str, tuple[str, ...]]:
+    """Paths of the config whose value nobody can know yet, with the facts that would settle them."""
+    found = {}
+    tree = outcome.config if outcome.config is not None else outcome.trees.get("ds", {})
+    for path, value in flat(tree).items():
+        if isinstance(value, Unknown):
+            found[path] = tuple(sorted(value.needs))
+    return found
+
+
+def _known(value: Any) -> Any:
+    """The config without what is unknown."""
+    if isinstance(value, Mapping):
+        return {key: _known(item) for key, item in value.items() if not isinstance(item, Unknown)}
+    return [_known(item) for item in value] if isinstance(value, list) else value
+
+
+def _unverified(layers: Sequence[Layer], versions: Mapping[str, str]) -> list[Diagnostic]:
+    """Versions older than the oldest recorded one, or newer than the newest."""
+    found = []
+    for layer in layers:
+        for package, recorded in layer.verified.items():
+            have = versions.get(package)
+            known = sorted(recorded, key=numbers)
+            if have and known and not numbers(known[0]) <= numbers(have) <= numbers(known[-1]):
+                found.append(
+                    NOT_VERIFIED(
+                        f"not verified for {package} {have}: recorded with {', '.join(known)}",
+                        hint=f"`dsbridge verify` compares with the installed {package}.",
+                    )
+                )
+    return list(dict.fromkeys(found))
+
+
+def _findings(found: Input, outcome: Outcome, unknown: Mapping[str, tuple[str, ...]]) -> list[Diagnostic]:
+    findings = []
+    for path, needs in unknown.items():
+        findings.append(NEEDS(f"`{path}` depends on {', '.join(needs)}", hint=_flags(needs), key=path))
+    for maybe in dict.fromkeys(outcome.maybe):
+        needs = tuple(sorted(maybe.needs))
+        findings.append(
+            MAY_REFUSE(
+                f"{maybe.rule.code} {maybe.rule.title}: depends on {', '.join(needs)}", hint=_flags(needs)
+            )
+        )
+    if outcome.refused:
+        rule = outcome.refused.rule
+        findings.append(
+            REFUSED(
+                f"{found.framework.title} stops with {outcome.refused.type}: {outcome.refused.message} "
+                f"({rule.code})",
+                hint=rule.hint or rule.why,
+                key=outcome.refused.fields[0] if outcome.refused.fields else None,
+            )
+        )
+    elif outcome.config is None:
+        findings.append(
+            NOT_USED(
+                "this run never calls deepspeed.initialize: it trains without DeepSpeed",
+                hint="Give a DeepSpeed config, if that was meant.",
+            )
+        )
+    return findings
+
+
+def _flags(needs: Sequence[str]) -> str:
+    """How to say the missing facts."""
+    own = {"world_size": "--world-size N", "num_training_steps": "--num-training-steps N"}
+    own |= {"bf16_supported": "--bf16 or --no-bf16", "hidden_size": "--model PATH", "model": "--model PATH"}
+    return "Say it with " + ", ".join(own.get(name, f"--fact {name}=VALUE") for name in needs) + "."
+
+
+def _stories(found: Input, outcome: Outcome, trees: Mapping[str, Any]) -> list[Story]:
+    """Every field of the user's config and of the effective one, in the order they first appear."""
+    asked = flat(trees.get("ds") or {})
+    final = outcome.trees.get("ds") if outcome.config is None else outcome.config
+    reached = flat(final) if isinstance(final, Mapping) else {}
+    steps: dict[str, list[Step]] = {}
+    for path, made in outcome.steps.items():
+        root, _, rest = path.partition(".")
+        if root in ("ds", "engine") and rest:
+            _spread(rest, made, steps)
+    for note in outcome.notes:
+        rest = str(note.rule.writes).partition(".")[2]
+        steps.setdefault(rest, []).append(note)
+    engine = outcome.trees.get("engine") or {}
+    at_fault = set(outcome.refused.fields) if outcome.refused else set()
+    stories = []
+    for path in dict.fromkeys([*asked, *reached, *steps]):
+        if not path or (path not in asked and path not in reached and lookup(engine, path) is UNSET
+                        and not any(step.rule.asked for step in steps.get(path, ()))):  # fmt: skip
+            continue
+        requested = asked.get(path, UNSET)
+        value = lookup(engine, path) if engine else reached.get(path, UNSET)
+        own = tuple(steps.get(path, ()))
+        status = "refused" if _faulty(path, at_fault) else _status(requested, value, own)
+        if isinstance(value, dict) and value:
+            continue  # a block that took the place of a scalar: its leaves tell
+        stories.append(Story(path, value, _wish(requested, own), _source(found, path, own), status, own))
+    return stories
+
+
+def _faulty(path: str, fields: set[str]) -> bool:
+    return path in fields or f"ds.{path}" in fields
+
+
+def _spread(path: str, made: Sequence[Step], steps: dict[str, list[Step]]) -> None:
+    """A step that wrote a block belongs to each of its leaves."""
+    for step in made:
+        if isinstance(step.after, dict) and step.after:
+            for leaf, value in flat(step.after).items():
+                before = lookup(step.before, leaf) if isinstance(step.before, Mapping) else UNSET
+                steps.setdefault(f"{path}.{leaf}", []).append(step._replace(before=before, after=value))
+        else:
+            steps.setdefault(path, []).append(step)
+
+
+def _wish(requested: Any, steps: Sequence[Step]) -> Any:
+    """What was asked in the config, or elsewhere for it."""
+    noted = next((step.before for step in steps if step.rule.asked is not None), UNSET)
+    return noted if noted is not UNSET and requested is UNSET else requested
+
+
+def _status(requested: Any, value: Any, steps: Sequence[Step]) -> str:
+    """kept, filled, overwritten, ignored, forced or unresolved."""
+    if isinstance(value, Unknown):
+        return "unresolved"
+    if any(step.rule.asked is not None and step.after is UNSET for step in steps):
+        return "ignored"
+    if requested is UNSET:
+        return "filled" if any(step.origin for step in steps) else "forced"
+    if requested == value and type(requested) is type(value):
+        return "unresolved" if requested == "auto" else "kept"
+    if requested == "auto":
+        dropped = steps and steps[-1].phase is Phase.ENGINE
+        return "ignored" if dropped else "filled"
+    return "ignored" if value is UNSET else "overwritten"
+
+
+def _source(found: Input, path: str, steps: Sequence[Step]) -> Source | None:
+    """Where the value was written: in the config, or where the last step took it from."""
+    sources = found.reading.sources
+    for origin in [step.origin for step in reversed(steps) if step.origin]:
+        if origin in sources:
+            return sources[origin]
+    return sources.get(f"ds.{path}")
+
+
+def _batch(outcome: Outcome) -> dict[str, Any]:
+    """The arithmetic as it really is, and the global batch that DeepSpeed will report."""
+    made = outcome.trees.get("made") or {}
+    true = outcome.trees.get("batch") or {}
+
+    def number(value: Any) -> Any:
+        return None if value is UNSET or isinstance(value, Unknown) else value
+
+    return {
+        "micro_per_gpu": number(lookup(made, "train_micro_batch_size_per_gpu")),
+        "accumulation": number(lookup(made, "gradient_accumulation_steps")),
+        "data_parallel": number(lookup(true, "data_parallel")),
+        "global": number(lookup(true, "global")),
+        "reported_by_deepspeed": number(lookup(made, "train_batch_size")),
+    }
+
+
+def strict(value: Any) -> Any:
+    """The value as strict JSON can say it: Infinity is a text, UNSET and Unknown are null."""
+    if value is UNSET or isinstance(value, Unknown):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [strict(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    return value
+
+
+def defaults(explanation: Explanation) -> list[Story]:
+    """DeepSpeed's own defaults: what the engine has and nobody asked for."""
+    told = {story.path for story in explanation.fields}
+    engine = explanation.engine or {}
+    return [
+        Story(path, value, UNSET, None, "default", ())
+        for path, value in flat(engine).items()
+        if path and path not in told
+    ]
+
+
+def to_json(explanation: Explanation, *, everything: bool = False) -> dict[str, Any]:
+    """The shape that the CLI contract fixes; with `everything`, DeepSpeed's defaults too."""
+    more = defaults(explanation) if everything else []
+    return {
+        "framework": explanation.framework,
+        "versions": dict(explanation.versions),
+        "world_size": strict(explanation.facts.get("world_size", UNSET)),
+        "outcome": explanation.outcome,
+        "error": explanation.error,
+        "config": strict(explanation.config),
+        "unknown": {path: list(needs) for path, needs in explanation.unknown.items()},
+        "fields": [_story_json(story) for story in (*explanation.fields, *more)],
+        "batch": strict(explanation.batch),
+        "diagnostics": [finding.to_json() for finding in explanation.diagnostics],
+    }
+
+
+def _story_json(story: Story) -> dict[str, Any]:
+    source = story.source
+    where = None
+    if source is not None:
+        where = {"file": source.file, "line": source.line, "key": story.path}
+    return {
+        "path": story.path,
+        "value": strict(story.value),
+        "requested": strict(story.requested),
+        "source": where,
+        "status": story.status,
+        "steps": [
+            {
+                "code": step.rule.code,
+                "phase": step.phase.name.lower(),
+                "loudness": Loudness(step.rule.loudness).name.lower(),
+                "before": strict(step.before),
+                "after": strict(step.after),
+            }
+            for step in story.steps
+        ],
+    }

@@ -1,0 +1,180 @@
+"""From FILE arguments or a launch command to one set-up and the framework that reads it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from dsbridge.diagnostics import Code, InputError, Severity
+from dsbridge.framework import Framework
+from dsbridge.plugins import Registry
+from dsbridge.reading import COMMAND, Files, Launcher, Reader, Reading, Setup, Words
+
+NO_COMMAND = Code("IN020", "no-program", Severity.ERROR, "The launch command names no program.")
+UNKNOWN_COMMAND = Code("IN021", "unknown-command", Severity.ERROR, "No plugin reads this command.")
+UNKNOWN_INPUT = Code("IN022", "unknown-input", Severity.ERROR, "No framework recognises the input.")
+TWO_INPUTS = Code("IN023", "two-inputs", Severity.ERROR, "Files and a command are given at once.")
+CODES = (NO_COMMAND, UNKNOWN_COMMAND, UNKNOWN_INPUT, TWO_INPUTS)
+
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=", re.ASCII)
+MAX_LAUNCHERS = 4  # srun, env, accelerate launch, ...
+
+
+class Input(NamedTuple):
+    """What is to be resolved: the framework, its trees, where they were written, and derived facts."""
+
+    framework: Framework
+    reader: Reader
+    setup: Setup
+    reading: Reading
+
+
+def words_of(command: Sequence[str]) -> tuple[dict[str, str], Words]:
+    """The NAME=value words in front, and the rest. One single word is a whole command line."""
+    items = list(command)
+    if len(items) == 1 and any(letter.isspace() for letter in items[0]):
+        try:
+            items = shlex.split(items[0])
+        except ValueError as error:
+            raise InputError([NO_COMMAND(f"the command cannot be split into words: {error}")]) from None
+    environ: dict[str, str] = {}
+    start = 0
+    if items[:1] == ["env"]:
+        start = 1
+    while start < len(items) and _ASSIGNMENT.match(items[start]):
+        name, _, value = items[start].partition("=")
+        environ[name] = value
+        start += 1
+    if start == len(items):
+        hint = "Write it as in your shell: torchrun --nproc_per_node 8 train.py --deepspeed ds.json"
+        raise InputError([NO_COMMAND("there is no program after `--`", hint=hint)])
+    return environ, Words(tuple(items[start:]), start + 1)
+
+
+def read_input(
+    known: Registry,
+    files: Files,
+    given: Sequence[str] = (),
+    command: Sequence[str] = (),
+    target: str = "",
+    facts: Mapping[str, Any] | None = None,
+) -> Input:
+    """Read files or a command.
+
+    Raises:
+        InputError: nothing recognises it, or something in it cannot be read.
+    """
+    if given and command:
+        hint = "Give the files, or the command after `--` that names them."
+        raise InputError([TWO_INPUTS("files and a command are given at once", hint=hint)])
+    if command:
+        environ, words = words_of(command)
+        return _framework(known, _launched(known, Setup(files, (), environ, words)), target, facts or {})
+    return _from_files(known, files, tuple(given), target, facts or {})
+
+
+def _from_files(
+    known: Registry, files: Files, given: tuple[str, ...], target: str, facts: Mapping[str, Any]
+) -> Input:
+    for name in given:
+        files.text(name)  # an unreadable file is said before anything else
+    setup = Setup(files, given, assumed=True)
+    best: tuple[int, str, Reader, Any] | None = None
+    for name, framework in _readable(known, target).items():
+        assert framework.reader is not None
+        reader = framework.reader()
+        guess = reader.command_of(setup)
+        if guess is None:
+            continue
+        sure = reader.recognises(setup)
+        if best is None or sure > best[0]:
+            best = (sure, name, reader, guess)
+    if best is None:
+        raise InputError([_unrecognised(given, target)])
+    _, name, _, guess = best
+    setup = setup._replace(environ=dict(guess.environ), words=Words(tuple(guess.words)))
+    return _framework(known, _launched(known, setup), target or name, facts)
+
+
+def _unrecognised(given: Sequence[str], target: str) -> Any:
+    what = f"`{target}`" if target else "any framework"
+    return UNKNOWN_INPUT(
+        f"{', '.join(given)}: not recognised as input of {what}",
+        hint="Say the framework with --target, or give the launch command itself after `--`.",
+    )
+
+
+def _readable(known: Registry, target: str) -> dict[str, Framework]:
+    found = {n: f for n, f in sorted(known.frameworks.items()) if f.reader is not None}
+    return {target: found[target]} if target in found else ({} if target else found)
+
+
+def _launched(known: Registry, setup: Setup) -> tuple[Setup, str]:
+    """Take launchers off the front until a program remains."""
+    # plain python last: `python -m accelerate.commands.launch` is Accelerate's
+    launchers = sorted(known.launchers(), key=lambda launcher: launcher.name == "python")
+    framework = ""
+    while len(setup.launchers) < MAX_LAUNCHERS:
+        launcher = _matching(launchers, setup.words.items)
+        if launcher is None:
+            break
+        found = launcher.read(setup)
+        reading = found.reading
+        setup = setup._replace(
+            environ={**setup.environ, **found.environ},
+            words=found.program,
+            launchers=(*setup.launchers, launcher.name),
+            trees={**setup.trees, **reading.trees},
+            sources={**setup.sources, **reading.sources},
+            facts={**setup.facts, **reading.facts},
+        )
+        framework = found.framework or framework
+        if not found.program.items:
+            break
+    if not setup.launchers:
+        words = " ".join(setup.words.items[:3])
+        names = ", ".join(sorted(launcher.name for launcher in launchers))
+        raise InputError(
+            [UNKNOWN_COMMAND(f"`{words}` is not a launcher that can be read", hint=f"Read are: {names}.")]
+        )
+    return setup, framework
+
+
+def _matching(launchers: Sequence[Launcher], words: Sequence[str]) -> Launcher | None:
+    return next((launcher for launcher in launchers if launcher.matches(words)), None)
+
+
+def _framework(known: Registry, launched: tuple[Setup, str], target: str, facts: Mapping[str, Any]) -> Input:
+    """Choose the framework, and let it read."""
+    setup, name = launched
+    candidates = _readable(known, target or name)
+    scored = []
+    for framework in candidates.values():
+        assert framework.reader is not None
+        reader = framework.reader()
+        scored.append((reader.recognises(setup), framework, reader))
+    scored.sort(key=lambda entry: -entry[0])
+    if not scored or (scored[0][0] == 0 and not (target or name)):
+        program = " ".join(setup.words.items[:2]) or "the command"
+        hint = "Say the framework with --target accelerate, trainer or deepspeed."
+        raise InputError([UNKNOWN_INPUT(f"{program}: no framework recognises it", hint=hint)])
+    _, framework, reader = scored[0]
+    reading = reader.read(setup)
+    merged = Reading(
+        {**setup.trees, **reading.trees},
+        {**setup.sources, **reading.sources},
+        {**setup.facts, **reading.facts},
+        reading.diagnostics,
+    )
+    return Input(framework, reader, setup, merged)
+
+
+def place_text(source: Any) -> str:
+    """`train.py:12`, or `word 7 of the command`."""
+    if source is None:
+        return ""
+    if source.file == COMMAND:
+        return f"word {source.column} of the command"
+    return f"{source.file}:{source.line}" if source.line else str(source.file)

@@ -1,0 +1,60 @@
+"""From what a command line names to an explanation: spec files are rendered first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dsbridge.diagnostics import Code, InputError, Severity
+from dsbridge.explaining import Explanation, explain
+from dsbridge.plugins import registry
+from dsbridge.reading import Files
+
+NEEDS_TARGET = Code("IN024", "spec-needs-target", Severity.ERROR, "A spec is explained for one target.")
+CODES = (NEEDS_TARGET,)
+
+
+def predict(
+    given: Sequence[str],
+    command: Sequence[str] = (),
+    target: str = "",
+    facts: Mapping[str, Any] | None = None,
+    versions: Mapping[str, str] | None = None,
+) -> Explanation:
+    """Explain files, a command, or a dsbridge.yaml as rendered for `target`.
+
+    Raises:
+        InputError: the input cannot be read.
+    """
+    files = Files()
+    if len(given) == 1 and _is_spec(files, given[0]):
+        return _rendered(given[0], target, facts, versions)
+    return explain(files, given, command, target=target, facts=facts, versions=versions)
+
+
+def _is_spec(files: Files, name: str) -> bool:
+    """A mapping with `version: 1`, which no framework's file has beside our sections."""
+    if Path(name).suffix not in (".yaml", ".yml"):
+        return False
+    value = files.yaml(name).value
+    return isinstance(value, dict) and value.get("version") == 1 and "deepspeed_config" not in value
+
+
+def _rendered(
+    name: str, target: str, facts: Mapping[str, Any] | None, versions: Mapping[str, str] | None
+) -> Explanation:
+    from dsbridge.rendering import framework_named, render
+    from dsbridge.spec.load import load_file
+
+    if not target:
+        names = ", ".join(sorted(registry().frameworks))
+        message = f"{name} is a spec: it is explained as rendered for one target"
+        raise InputError([NEEDS_TARGET(message, hint=f"Say --target; one of {names}.")])
+    framework_named(target)
+    artifacts = render(load_file(Path(name)), target)
+    if artifacts.refused:
+        raise InputError(artifacts.diagnostics)
+    words = [f"{key}={value}" for key, value in artifacts.launch.env.items()] + list(artifacts.launch.argv)
+    files = Files(Path(name).parent, dict(artifacts.files), alone=False)
+    return explain(files, (), words, target=target, facts=facts, versions=versions)

@@ -1,0 +1,174 @@
+"""What a user gives to explain: files, or a launch command that is read and never run.
+
+Launchers (`torchrun`, `accelerate launch`, `llamafactory-cli train`, ...) take words off the front of the
+command and say what they mean; what remains is the program, a script or `-m module`, with its arguments.
+Then one framework reads the rest into trees for its rules. Files without a command are turned by their
+framework into the command that they belong to, so there is one way in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from dsbridge.diagnostics import Diagnostic, InputError
+from dsbridge.formats.document import UNREADABLE, Document, Path_, read_text
+from dsbridge.formats.json import read_json
+from dsbridge.formats.yaml import read_yaml
+from dsbridge.provenance import Source
+from dsbridge.rules import NOTHING, Program
+from dsbridge.values import Unknown
+
+COMMAND = "command"  # the file name of a place in the launch command; its column is the word's number
+
+
+class Files:
+    """The user's files, by path relative to the folder the command runs in.
+
+    memory: texts that are not on disk, or not yet; with `alone` there is nothing else.
+    """
+
+    def __init__(
+        self, folder: Path | None = None, memory: Mapping[str, str] | None = None, *, alone: bool = True
+    ) -> None:
+        self.folder, self.memory = folder or Path(), dict(memory or {})
+        self.disk = memory is None or not alone
+
+    def has(self, path: str) -> bool:
+        """True for a file that can be read."""
+        if _normal(path) in self.memory:
+            return True
+        try:
+            return self.disk and (self.folder / path).is_file()
+        except (OSError, ValueError):
+            return False
+
+    def text(self, path: str) -> str:
+        """The text of a file.
+
+        Raises:
+            InputError: absent, a folder, too large, no text.
+        """
+        if _normal(path) in self.memory:
+            return self.memory[_normal(path)]
+        if not self.disk:
+            message = f"cannot read {path}: No such file or directory"
+            raise InputError([UNREADABLE(message, at=Source(path))])
+        return read_text(self.folder / path if self.folder != Path() else path)
+
+    def json(self, path: str, *, comments: bool = False) -> Document:
+        """The JSON of a file, with places."""
+        return read_json(self.text(path), path, comments=comments)
+
+    def yaml(self, path: str) -> Document:
+        """The YAML of a file as PyYAML's safe_load reads it, with places."""
+        return read_yaml(self.text(path), path, as_pyyaml=True)
+
+
+def _normal(path: str) -> str:
+    return str(Path(path))
+
+
+class Words(NamedTuple):
+    """Words of the command, and the number of the first of them (from 1)."""
+
+    items: tuple[str, ...]
+    first: int = 1
+
+    def source(self, index: int) -> Source:
+        """The place of the word at this index."""
+        return Source(COMMAND, None, self.first + index)
+
+    def after(self, count: int) -> Words:
+        """The words from this index on."""
+        return Words(self.items[count:], self.first + count)
+
+
+class Setup(NamedTuple):
+    """What is known before a framework reads its part.
+
+    given: the FILE arguments. environ: the NAME=value words, and what launchers export.
+    words: the program with its arguments. launchers: names of those that were read, outermost first.
+    trees, sources, facts: what the launchers said. assumed: the command was made from files alone, so
+    numbers it does not show (ranks) are not known.
+    """
+
+    files: Files
+    given: tuple[str, ...] = ()
+    environ: Mapping[str, str] = MappingProxyType({})
+    words: Words = Words(())
+    launchers: tuple[str, ...] = ()
+    trees: Mapping[str, Any] = NOTHING
+    sources: Mapping[str, Source] = NOTHING
+    facts: Mapping[str, Any] = NOTHING
+    versions: Mapping[str, str] = NOTHING
+    assumed: bool = False
+
+
+class Reading(NamedTuple):
+    """What a launcher or a framework read.
+
+    trees: by name; sources: by dotted path, tree's name first; facts: derived ones (world_size, ...).
+    """
+
+    trees: Mapping[str, Any]
+    sources: Mapping[str, Source] = NOTHING
+    facts: Mapping[str, Any] = NOTHING
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+class Launched(NamedTuple):
+    """What a launcher made of its words; `framework` when it can only be one."""
+
+    reading: Reading
+    program: Words
+    environ: Mapping[str, str] = MappingProxyType({})
+    framework: str = ""
+
+
+class Launcher(NamedTuple):
+    """A program that starts training processes. `matches` looks at the first words."""
+
+    name: str
+    matches: Callable[[Sequence[str]], bool]
+    read: Callable[[Setup], Launched]
+
+
+class Guess(NamedTuple):
+    """The command that some files belong to."""
+
+    words: tuple[str, ...]
+    environ: Mapping[str, str] = MappingProxyType({})
+
+
+class Reader(NamedTuple):
+    """How a framework is read and what it then runs through.
+
+    recognises: how sure it is that a set-up is its own: 0 no, 1 could be, 2 yes, 3 surely.
+    command_of: the command that FILE arguments belong to, or None when they are not its own.
+    program: the moments in order, of all layers. versions: the newest that were recorded together.
+    """
+
+    recognises: Callable[[Setup], int]
+    command_of: Callable[[Setup], Guess | None]
+    read: Callable[[Setup], Reading]
+    program: Program
+    layers: tuple[str, ...]
+    versions: Mapping[str, str]
+
+
+def unread(path: str) -> Unknown:
+    """A value that cannot be read statically. `--fact PATH=VALUE` says it."""
+    return Unknown(frozenset({path}))
+
+
+def sources_of(document: Document, root: str, prefix: Path_ = ()) -> dict[str, Source]:
+    """Places of a document's values by dotted path below `root`: `ds.zero_optimization.stage`."""
+    found = {}
+    for path, source in document.values.items():
+        if path[: len(prefix)] == prefix:
+            inner = path[len(prefix) :]
+            found[".".join([root, *(str(part) for part in inner)])] = source
+    return found

@@ -1,0 +1,262 @@
+"""Fold the rules of a program over the trees of a set-up: the only place that makes a Step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from dsbridge.language import Expr, LanguageError, evaluate
+from dsbridge.rules import Call, Layer, Moment, OverrideRule, Phase, Program, Step, Versions, applies
+from dsbridge.trees import copied, lookup, store
+from dsbridge.values import UNSET, Unknown
+
+
+class RuleConflict(Exception):
+    """Two rules write one path in one moment, or the program names a moment that no layer has."""
+
+
+class Refused(NamedTuple):
+    """The first refusal that the run meets."""
+
+    rule: OverrideRule
+    phase: Phase
+    type: str
+    message: str
+    fields: tuple[str, ...]
+
+
+class Maybe(NamedTuple):
+    """A refusal that depends on what nobody knows yet."""
+
+    rule: OverrideRule
+    needs: frozenset[str]
+
+
+class Outcome(NamedTuple):
+    """What resolving gives. `config` is `ds` as deepspeed.initialize gets it; None if never called."""
+
+    trees: Mapping[str, Any]
+    config: Any
+    steps: Mapping[str, tuple[Step, ...]]
+    notes: tuple[Step, ...]
+    refused: Refused | None
+    maybe: tuple[Maybe, ...]
+
+
+class Book(NamedTuple):
+    """The rules of some layers by moment, for the versions at hand."""
+
+    moments: Mapping[str, Moment]
+    rules: Mapping[str, tuple[OverrideRule, ...]]
+    tables: Mapping[str, Any]
+
+
+class _Tables(dict[str, Any]):
+    """Tables made when first asked for."""
+
+    def __init__(self, layers: Iterable[Layer], versions: Versions) -> None:
+        super().__init__()
+        self.makers = {name: maker for layer in layers for name, maker in layer.tables.items()}
+        self.versions = versions
+
+    def __missing__(self, name: str) -> Any:
+        self[name] = self.makers[name](self.versions)
+        return self[name]
+
+
+def book(layers: Sequence[Layer], versions: Versions) -> Book:
+    """The rules that hold for these versions."""
+    by_moment: dict[str, list[OverrideRule]] = {}
+    for layer in layers:
+        for rule in layer.rules:
+            if applies(rule, versions):
+                by_moment.setdefault(rule.moment, []).append(rule)
+    return Book(
+        {moment.name: moment for layer in layers for moment in layer.moments},
+        {name: tuple(rules) for name, rules in by_moment.items()},
+        _Tables(layers, versions),
+    )
+
+
+class _View:
+    """What expressions see: the trees as they are, with one tree perhaps standing in for `ds`."""
+
+    def __init__(self, trees: dict[str, Any], facts: Mapping[str, Any], tables: Mapping[str, Any]) -> None:
+        self.trees, self.facts, self.tables = trees, facts, tables
+        self.here: tuple[str, Any] = ("", UNSET)
+
+    def get(self, path: str) -> Any:
+        return lookup(self.trees, path)
+
+    def fact(self, name: str) -> Any:
+        return self.facts.get(name, Unknown(frozenset({name})))
+
+    def table(self, name: str) -> Any:
+        return self.tables[name]
+
+
+class _Here(_View):
+    """The same view at one path of a rule over many."""
+
+    def __init__(self, view: _View, path: str) -> None:
+        super().__init__(view.trees, view.facts, view.tables)
+        self.here = (path, view.get(path))
+
+
+class _Run:
+    """One resolution in progress."""
+
+    def __init__(self, rules: Book, trees: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+        self.book = rules
+        self.trees: dict[str, Any] = {name: copied(tree) for name, tree in trees.items()}
+        self.facts = facts
+        self.steps: dict[str, list[Step]] = {}
+        self.notes: list[Step] = []
+        self.maybe: list[Maybe] = []
+        self.config: Any = None
+        self.refused: Refused | None = None
+        self.unused = False
+
+    def program(self, program: Program) -> None:
+        """Every moment in order, until one refuses."""
+        for entry in program:
+            if isinstance(entry, Call):
+                self.call(entry)
+            else:
+                self.moment(entry, _View(self.trees, self.facts, self.book.tables))
+            if self.refused or self.unused:
+                return
+
+    def call(self, call: Call) -> None:
+        """Run moments over another tree and keep nothing but a refusal."""
+        view = _View(self.trees, self.facts, self.book.tables)
+        held = _asked(call.when, view, call.name)
+        if held is False:
+            return
+        inner = _Run(self.book, {**self.trees, "ds": self.trees.get(call.tree, {})}, self.facts)
+        inner.program(call.moments)
+        if inner.refused and isinstance(held, Unknown):
+            self.maybe.append(Maybe(inner.refused.rule, held.needs))
+        else:
+            self.refused = inner.refused
+        self.maybe += inner.maybe
+
+    def moment(self, name: str, view: _View) -> None:
+        """Ask the refusals, then collect what is to be written, then write it."""
+        moment = self.book.moments.get(name)
+        if moment is None:
+            raise RuleConflict(f"the program names the moment {name}, which no layer has")
+        if moment.phase is Phase.ENGINE and "ds" not in self.trees:
+            self.unused = True  # nobody has a DeepSpeed config, so nobody calls deepspeed.initialize
+            return
+        if moment.phase is Phase.ENGINE and "engine" not in self.trees:
+            self.config = copied(self.trees.get("ds"))
+            self.trees["engine"] = copied(self.config) if isinstance(self.config, dict) else {}
+        writes: dict[str, tuple[OverrideRule, Any, str]] = {}
+        for rule in self.book.rules.get(name, ()):
+            held = _asked(rule.when, view, rule.code)
+            if held is False:
+                continue
+            if rule.refuses is not None:
+                if not isinstance(held, Unknown):
+                    self.refused = _refused(rule, moment.phase, view)
+                    return
+                self.maybe.append(Maybe(rule, held.needs))
+            elif rule.asked is not None and rule.value is None:
+                self.note(rule, moment.phase, view)
+            else:
+                _collect(writes, rule, held, view)
+        for path, (rule, value, origin) in writes.items():
+            self.write(Step(rule, moment.phase, lookup(self.trees, path), value, origin), path)
+
+    def note(self, rule: OverrideRule, phase: Phase, view: _View) -> None:
+        """A wish that goes nowhere."""
+        wish = _valued(rule.asked, view, rule.code)
+        self.notes.append(Step(rule, phase, wish, UNSET, _origin(rule.asked)))
+
+    def write(self, step: Step, path: str) -> None:
+        """Change the tree, and remember it at the path and, for a block, at each of its leaves."""
+        store(self.trees, path, copied(step.after))
+        self.steps.setdefault(path, []).append(step)
+
+
+def resolve(
+    layers: Sequence[Layer],
+    program: Program,
+    trees: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    versions: Versions,
+) -> Outcome:
+    """What the program makes of the trees.
+
+    trees: by name, e.g. {"ds": {...}, "args": {...}}; `ds` is absent when no DeepSpeed config is used.
+    facts: by name, e.g. {"world_size": 8}; a missing one makes Unknown what depends on it.
+    """
+    run = _Run(book(layers, versions), trees, facts)
+    run.program(program)
+    return Outcome(
+        run.trees,
+        run.config,
+        {path: tuple(steps) for path, steps in run.steps.items()},
+        tuple(run.notes),
+        run.refused,
+        tuple(run.maybe),
+    )
+
+
+def _asked(condition: Any, view: _View, code: str) -> Any:
+    """True, False or Unknown."""
+    try:
+        value = evaluate(condition, view)
+    except LanguageError as error:
+        return Unknown(frozenset({f"what {code} does here ({error})"}))
+    return value if isinstance(value, Unknown) else bool(value)
+
+
+def _valued(expression: Any, view: _View, code: str) -> Any:
+    try:
+        return evaluate(expression, view)
+    except LanguageError as error:
+        return Unknown(frozenset({f"what {code} does here ({error})"}))
+
+
+def _refused(rule: OverrideRule, phase: Phase, view: _View) -> Refused:
+    assert rule.refuses is not None
+    message = _valued(rule.refuses.message, view, rule.code)
+    fields = _valued(rule.refuses.fields, view, rule.code)
+    known = () if isinstance(fields, Unknown) else tuple(dict.fromkeys(fields))
+    return Refused(
+        rule, phase, rule.refuses.type, "…" if isinstance(message, Unknown) else str(message), known
+    )
+
+
+def _collect(
+    writes: dict[str, tuple[OverrideRule, Any, str]], rule: OverrideRule, held: Any, view: _View
+) -> None:
+    """Note what a rule would write; a condition nobody can decide makes the value Unknown."""
+    if isinstance(rule.writes, str):
+        paths: Any = [rule.writes]
+    else:
+        paths = _valued(rule.writes, view, rule.code)
+        if isinstance(paths, Unknown):
+            paths = []
+    for path in paths:
+        local = _Here(view, path)
+        value = _valued(rule.value, local, rule.code)
+        if isinstance(held, Unknown):
+            if type(value) is type(local.here[1]) and value == local.here[1]:
+                continue  # it would write what is there already
+            value = held
+        if path in writes:
+            raise RuleConflict(
+                f"{writes[path][0].code} and {rule.code} both write {path} in moment {rule.moment}: "
+                "give one a later moment, or conditions that exclude each other"
+            )
+        writes[path] = (rule, value, _origin(rule.value))
+
+
+def _origin(expression: Any) -> str:
+    """The path that a value is taken from, where it is taken as it stands."""
+    if isinstance(expression, Expr) and expression.op == "get":
+        return str(expression.args[0])
+    return ""

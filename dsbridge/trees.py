@@ -1,0 +1,81 @@
+"""Nested dicts and lists addressed by dotted paths: what the rules read and write.
+
+A key of the user's may itself hold a dot, and is then not reached by a dotted path; `walk` still sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from dsbridge.values import UNSET, Unknown
+
+
+@lru_cache(maxsize=4096)
+def split(path: str) -> tuple[str, ...]:
+    """`a.b.c` in parts."""
+    return tuple(path.split("."))
+
+
+def lookup(tree: Any, path: str) -> Any:
+    """The value at a path: UNSET if absent; what lies inside something Unknown is Unknown."""
+    value = tree
+    for part in split(path):
+        if isinstance(value, Unknown):
+            return value
+        if isinstance(value, Mapping):
+            if part not in value:
+                return UNSET
+            value = value[part]
+        elif isinstance(value, list | tuple):
+            if not part.isdigit() or int(part) >= len(value):
+                return UNSET
+            value = value[int(part)]
+        else:
+            return UNSET
+    return value
+
+
+def store(tree: dict[str, Any], path: str, value: Any) -> None:
+    """Put a value at a path, making the mappings above it; UNSET removes it.
+
+    What stands in the way (a scalar where a mapping is needed) is replaced.
+    """
+    *parents, last = split(path)
+    node: Any = tree
+    for part in parents:
+        if isinstance(node, list):
+            node = node[int(part)]
+            continue
+        inner = node.get(part)
+        if not isinstance(inner, dict | list):
+            if value is UNSET:
+                return
+            inner = node[part] = {}
+        node = inner
+    if isinstance(node, list):
+        node[int(last)] = value
+    elif value is UNSET:
+        node.pop(last, None)
+    else:
+        node[last] = value
+
+
+def copied(value: Any) -> Any:
+    """A copy of the containers; scalars are shared."""
+    if isinstance(value, Mapping):
+        return {key: copied(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [copied(item) for item in value]
+    return value
+
+
+def flat(value: Any, path: str = "") -> dict[str, Any]:
+    """Leaves by dotted path; empty mappings and lists are leaves."""
+    if isinstance(value, Mapping) and value:
+        found: dict[str, Any] = {}
+        for key, item in value.items():
+            found |= flat(item, f"{path}.{key}" if path else str(key))
+        return found
+    return {path: value}
