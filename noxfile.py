@@ -1,12 +1,14 @@
 """The conformance session: real frameworks, each in its own environment, on two CPU ranks.
 
 `nox -s conformance` runs all three, `nox -s "conformance(hf)"` one, and everything after `--` goes
-to `python -m conformance.run` (`--write`, `--only EXAMPLE`, `--target T`).
+to `python -m conformance.run` (`--write`, `--only EXAMPLE`, `--target T`). `nox -s "oracle(hf-old)"`
+does the same for `python -m conformance.oracle`, which also has environments of older versions.
 """
 
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +17,7 @@ import nox
 
 ROOT = Path(__file__).resolve().parent
 ENVIRONMENTS = ("hf", "llamafactory", "xtuner")
+ORACLE_ENVIRONMENTS = ("hf", "hf-old", "llamafactory", "llamafactory-old", "xtuner")
 # Only downloads are tried again; a build or a conflict fails at once, because it would fail again.
 DOWNLOAD = ("--quiet", "--retries", "5", "--timeout", "180")
 
@@ -40,27 +43,42 @@ def steps(text: str) -> Iterator[Step]:
         yield Step(name, tuple(options), wanted)
 
 
-def install_environment(session: nox.Session, env: str) -> None:
-    """Install what `conformance/envs/<env>.txt` lists, unless this very list is there already."""
+def install_environment(session: nox.Session, env: str, venv: Path) -> str:
+    """Install what `conformance/envs/<env>.txt` lists, unless this very list is there already.
+
+    And dsbridge itself, always, so that a plugin added since the last run has its entry point.
+    """
+    python = str(venv / "bin" / "python")
     folder = ROOT / "conformance" / "envs"
     text, lock = (folder / f"{env}.txt").read_text(encoding="utf-8"), folder / f"{env}.lock"
     digest = hashlib.sha256(text.encode() + lock.read_bytes()).hexdigest()
-    stamp = Path(session.virtualenv.location) / "conformance.sha256"
-    if stamp.is_file() and stamp.read_text(encoding="utf-8") == digest:
-        return
-    for step in steps(text):
-        session.log(f"{env}: {step.name}")
-        options = (*DOWNLOAD, *step.options, "--constraint", str(lock))
-        session.run("python", "-m", "pip", "install", *options, *step.requirements)
-    stamp.write_text(digest, encoding="utf-8")
+    stamp = venv / "conformance.sha256"
+    if not stamp.is_file() or stamp.read_text(encoding="utf-8") != digest:
+        for step in steps(text):
+            session.log(f"{env}: {step.name}")
+            options = (*DOWNLOAD, *step.options, "--constraint", str(lock))
+            session.run(python, "-m", "pip", "install", *options, *step.requirements)
+        stamp.write_text(digest, encoding="utf-8")
+    quick = ("--quiet", "--no-deps", "--no-build-isolation")
+    session.run(python, "-m", "pip", "install", *quick, "-e", ".")
+    return python
 
 
 @nox.session
 @nox.parametrize("env", [nox.param(name, id=name) for name in ENVIRONMENTS])
 def conformance(session: nox.Session, env: str) -> None:
     """Train from the rendered files of every example and compare with the recordings."""
-    install_environment(session, env)
-    # Always, so that a plugin added since the last run has its entry point.
-    quick = ("--quiet", "--no-deps", "--no-build-isolation")
-    session.run("python", "-m", "pip", "install", *quick, "-e", ".")
-    session.run("python", "-m", "conformance.run", "--env", env, *session.posargs)
+    python = install_environment(session, env, Path(session.virtualenv.location))
+    session.run(python, "-m", "conformance.run", "--env", env, *session.posargs)
+
+
+@nox.session(venv_backend="none")
+@nox.parametrize("env", [nox.param(name, id=name) for name in ORACLE_ENVIRONMENTS])
+def oracle(session: nox.Session, env: str) -> None:
+    """Ask the real frameworks what they make of settings, in the environments of `conformance`."""
+    # Not a virtual environment of nox's own: that would be a second copy, of up to 5 GB.
+    venv = ROOT / ".nox" / f"conformance-{env}"
+    if not venv.is_dir():
+        session.run(sys.executable, "-m", "venv", str(venv))
+    python = install_environment(session, env, venv)
+    session.run(python, "-m", "conformance.oracle", "--env", env, *session.posargs)

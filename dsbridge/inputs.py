@@ -114,6 +114,7 @@ def _readable(known: Registry, target: str) -> dict[str, Framework]:
 def _launched(known: Registry, setup: Setup) -> tuple[Setup, str]:
     """Take launchers off the front until a program remains."""
     # plain python last: `python -m accelerate.commands.launch` is Accelerate's
+    setup = setup._replace(whole=setup.words.items, given_environ=setup.environ)
     launchers = sorted(known.launchers(), key=lambda launcher: launcher.name == "python")
     framework = ""
     while len(setup.launchers) < MAX_LAUNCHERS:

@@ -92,7 +92,7 @@ class Setup(NamedTuple):
     given: the FILE arguments. environ: the NAME=value words, and what launchers export.
     words: the program with its arguments. launchers: names of those that were read, outermost first.
     trees, sources, facts: what the launchers said. assumed: the command was made from files alone, so
-    numbers it does not show (ranks) are not known.
+    numbers it does not show (ranks) are not known. whole, given_environ: the command as it was given.
     """
 
     files: Files
@@ -105,6 +105,8 @@ class Setup(NamedTuple):
     facts: Mapping[str, Any] = NOTHING
     versions: Mapping[str, str] = NOTHING
     assumed: bool = False
+    whole: tuple[str, ...] = ()
+    given_environ: Mapping[str, str] = MappingProxyType({})
 
 
 class Reading(NamedTuple):

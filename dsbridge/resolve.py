@@ -225,9 +225,8 @@ def _refused(rule: OverrideRule, phase: Phase, view: _View) -> Refused:
     message = _valued(rule.refuses.message, view, rule.code)
     fields = _valued(rule.refuses.fields, view, rule.code)
     known = () if isinstance(fields, Unknown) else tuple(dict.fromkeys(fields))
-    return Refused(
-        rule, phase, rule.refuses.type, "…" if isinstance(message, Unknown) else str(message), known
-    )
+    kind = _valued(rule.refuses.type, view, rule.code)
+    return Refused(rule, phase, str(kind), "…" if isinstance(message, Unknown) else str(message), known)
 
 
 def _collect(

@@ -63,6 +63,7 @@ from dsbridge.language.numbers import (
     sub,
     to_float,
     to_int,
+    trouble,
 )
 from dsbridge.language.text import (
     as_repr,
@@ -204,6 +205,7 @@ __all__ = [
     "to_float",
     "to_int",
     "to_text",
+    "trouble",
     "truthy",
     "type_name",
     "unread",

@@ -65,7 +65,7 @@ class Refusal(NamedTuple):
     expression that gives them.
     """
 
-    type: str
+    type: Expr | str
     message: Expr | str
     fields: tuple[str, ...] | Expr
 

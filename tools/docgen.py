@@ -1,19 +1,21 @@
 """Write docs/reference from the declarations that the code itself reads.
 
-    python tools/docgen.py
+    python -m tools.docgen
 
 A test compares the pages with what this gives, so they cannot drift.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from dsbridge.cli.rulepage import diagnostic_codes
 from dsbridge.spec import ParallelSpec
 from dsbridge.spec.kinds import Kind
 from dsbridge.spec.setting import Part, Section, declared_fields
+from tools import rulepages
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 STAMP = "<!-- written by tools/docgen.py; do not edit -->\n"
@@ -62,8 +64,18 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-PAGES = {"spec.md": spec_page, "codes.md": codes_page}
+PAGES: dict[str, Callable[[], str]] = {
+    "spec.md": spec_page,
+    "codes.md": codes_page,
+    "facts.md": partial(rulepages.facts_page, STAMP),
+    "accuracy.md": partial(rulepages.accuracy_page, STAMP),
+    **{
+        f"overrides/{layer.name}.md": partial(rulepages.overrides_page, layer, STAMP)
+        for layer in rulepages.layers()
+    },
+}
 
 if __name__ == "__main__":
     for page, make in PAGES.items():
+        (REFERENCE / page).parent.mkdir(parents=True, exist_ok=True)
         (REFERENCE / page).write_text(make(), encoding="utf-8")

@@ -100,7 +100,7 @@ def choices(kind: Any) -> list[Any] | None:
     """The values of an enumeration, also of an optional one."""
     for part in (kind, *typing.get_args(kind)):
         if isinstance(part, type) and issubclass(part, enum.Enum):
-            return [plain(member) for member in part]
+            return [plain(member) for member in part.__members__.values()]  # aliases stand in messages
     return None
 
 
@@ -146,8 +146,15 @@ def from_model(module: str, name: str) -> dict[str, Any] | None:
         "source": f"{module.replace('.', '/')}.py:{line}",
         "class": name,
         "extra": plain(model.model_config.get("extra", "ignore")),
+        "validators": validators(model),
         "fields": [field(key, info) for key, info in model.model_fields.items()],
     }
+
+
+def validators(model: Any) -> list[str]:
+    """The names of the functions that look further than a field's type, in their order."""
+    found = model.__pydantic_decorators__
+    return [*found.field_validators, *found.model_validators]
 
 
 def from_constants(module: str, prefix: str) -> dict[str, Any] | None:

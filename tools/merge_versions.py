@@ -138,16 +138,31 @@ def fields() -> dict[str, Any]:
 
 def _block(found: dict[str, dict[str, Any]], versions: list[str]) -> dict[str, Any]:
     """How the block is read (a model, or key by key), and its fields in their order."""
-    kinds = {v: {"class": b.get("class"), "extra": b.get("extra", "ignore")} for v, b in found.items()}
+    names = ("source", "class", "extra", "validators")
+    kinds = {v: {name: b[name] for name in names if name in b} for v, b in found.items()}
+    for kind in kinds.values():
+        kind["source"] = kind["source"].partition(":")[0]
     return {"read": ranges(kinds, versions), "fields": _fields(found, versions)}
 
 
 def _fields(found: dict[str, dict[str, Any]], versions: list[str]) -> list[dict[str, Any]]:
     rows = {v: {field["name"]: field for field in b["fields"]} for v, b in found.items()}
-    order = dict.fromkeys(name for v in reversed(list(rows)) for name in rows[v])
+    order = _order([list(rows[v]) for v in reversed(list(rows))])
     return [
         row for name in order for row in ranges({v: r[name] for v, r in rows.items() if name in r}, versions)
     ]
+
+
+def _order(lists: list[list[str]]) -> list[str]:
+    """The names of all lists; one that only a later list has comes after the one before it there."""
+    order: list[str] = []
+    for names in lists:
+        last = -1
+        for name in names:
+            if name not in order:
+                order.insert(last + 1, name)
+            last = order.index(name)
+    return order
 
 
 def _texts(found: dict[str, dict[str, str]], versions: list[str]) -> list[dict[str, Any]]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,11 @@ from typing import Any
 from conformance.oracle.case import read_lines
 from dsbridge.diagnostics import InputError
 from dsbridge.explaining import Explanation, explain, strict
+from dsbridge.plugins import Registry
 from dsbridge.reading import Files
 from dsbridge.trees import flat
 from dsbridge.values import UNSET, Unknown
+from dsbridge.verification import message_matches
 
 TINY = Path(__file__).with_name("tiny_model_config.json")
 # What every prediction must say of the engine.
@@ -34,7 +35,9 @@ SAID = (
 )
 
 
-def predicted(row: dict[str, Any], *, with_facts: bool = True) -> Explanation:
+def predicted(
+    row: dict[str, Any], plugins: Registry | None = None, *, with_facts: bool = True
+) -> Explanation:
     """The prediction for a recorded case, from its files and command alone (and its facts)."""
     memory = dict(row["files"])
     memory.setdefault("model/config.json", TINY.read_text(encoding="utf-8"))
@@ -43,7 +46,9 @@ def predicted(row: dict[str, Any], *, with_facts: bool = True) -> Explanation:
     if with_facts:
         facts |= row["facts"]
     words = [f"{name}={value}" for name, value in row["environ"].items()] + list(row["command"])
-    return explain(Files(memory=memory), command=words, facts=facts, versions=row["versions"])
+    return explain(
+        Files(memory=memory), command=words, facts=facts, versions=row["versions"], plugins=plugins
+    )
 
 
 def differences(row: dict[str, Any], found: Explanation) -> list[str]:
@@ -75,16 +80,11 @@ def _error(found: Explanation, seen: dict[str, Any]) -> list[str]:
     wrong = []
     if found.error["type"] != seen["type"]:
         wrong.append(f"error type {found.error['type']}; seen {seen['type']}: {seen['message'][:300]}")
-    pattern = ".*".join(re.escape(part) for part in _spaced(found.error["message"]).split("…"))
-    if not re.fullmatch(pattern, _spaced(seen["message"])):
+    if not message_matches(found.error["message"], seen["message"]):
         wrong.append(f"message {found.error['message'][:400]!r}; seen {seen['message'][:400]!r}")
     if not found.error["fields"]:
         wrong.append("no field named")
     return wrong
-
-
-def _spaced(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _config(said: Any, seen: Any) -> list[str]:
@@ -109,10 +109,10 @@ def _engine(found: Explanation, seen: dict[str, Any]) -> list[str]:
     return wrong
 
 
-def check(row: dict[str, Any]) -> list[str]:
+def check(row: dict[str, Any], plugins: Registry | None = None) -> list[str]:
     """Everything wrong with the prediction of one case."""
     try:
-        found = predicted(row)
+        found = predicted(row, plugins)
     except InputError as error:
         seen = row["observed"]
         return [f"unreadable: {error}; seen {seen['outcome']} {seen['error']}"]

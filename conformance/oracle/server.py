@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
 import json
 import os
@@ -16,31 +15,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from conformance.oracle.case import Case, Observation
+from conformance.oracle.child import observe
+from dsbridge.observe import child
 
-# What each environment imports before it forks; a name that is not there is left out.
-PRELOAD = (
-    "torch",
-    "torch.distributed.run",
-    "torch.testing._internal.distributed.fake_pg",
-    "accelerate",
-    "accelerate.commands.launch",
-    "accelerate.utils.deepspeed",
-    "transformers",
-    "transformers.trainer",
-    "transformers.integrations.deepspeed",
-    "transformers.models.qwen2.modeling_qwen2",
-    "transformers.models.llama.modeling_llama",
-    "transformers.models.auto.modeling_auto",
-    "deepspeed",
-    "deepspeed.launcher.runner",
-    "deepspeed.launcher.launch",
-    "deepspeed.ops.adam",
-    "peft",
-)
-EXTRA = {
-    "llamafactory": ("llamafactory.train.tuner", "llamafactory.cli", "llamafactory.launcher"),
-    "xtuner": ("mmengine", "xtuner.entry_point", "xtuner.tools.train"),
-}
 PACKAGES = ("deepspeed", "accelerate", "transformers", "llamafactory", "xtuner", "mmengine", "torch", "peft")
 TIMEOUT = 90.0
 
@@ -54,32 +31,6 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
-
-
-def preload(env: str) -> None:
-    """Import everything once, with the CPU patches of the real conformance runs."""
-    os.environ |= {
-        "DS_ACCELERATOR": "cpu", "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1",
-        "TRANSFORMERS_OFFLINE": "1", "CONFORMANCE_RECORD": os.devnull,
-        "TORCH_EXTENSIONS_DIR": str(Path(sys.prefix) / "torch_extensions"),
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    }  # fmt: skip
-    from conformance.oracle import spy  # puts the spy's folder on the path
-
-    del spy
-    import after_import  # type: ignore[import-not-found]
-    import cpu_patches  # type: ignore[import-not-found]
-
-    cpu_patches.applied = lambda name: None
-    after_import.install(cpu_patches.HOOKS)
-    extra = next((names for key, names in EXTRA.items() if env.startswith(key)), ())
-    for name in (*PRELOAD, *extra):
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            if name in extra:
-                raise
-            print(f"not preloaded: {name}: {error}", file=sys.stderr)
 
 
 def run_case(case: Case, tiny: Path, keep: Path | None = None) -> Observation:
@@ -130,8 +81,6 @@ def _child(case: Case, work: Path, tiny: Path, answer: Path, log: Path) -> None:
         os.dup2(null, 0)
         os.dup2(out, 1)
         os.dup2(out, 2)
-        from conformance.oracle.child import observe
-
         seen = observe(case, work, tiny)
         sys.stdout.flush()
         sys.stderr.flush()
@@ -152,7 +101,7 @@ def run_all(
     env: str, cases: Iterable[Case], tiny: Path, keep: Path | None = None
 ) -> Iterator[tuple[Case, Observation]]:
     """Every case with its observation, in order."""
-    preload(env)
+    child.preload(env)
     start = time.monotonic()
     for done, case in enumerate(cases, 1):
         yield case, run_case(case, tiny, keep)

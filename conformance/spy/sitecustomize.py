@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 
 if os.environ.get("CONFORMANCE_RECORD"):
-    import cpu_patches
     import recorder
-    from after_import import install
 
-    install({**cpu_patches.HOOKS, **recorder.HOOKS})
+    from dsbridge.observe import cpu
+    from dsbridge.observe.after_import import install
+
+    install({**cpu.HOOKS, **recorder.HOOKS})

@@ -17,6 +17,7 @@ COMMANDS = {
     "rule": "Tell all about one rule or diagnostic code.",
     "rules": "List what the frameworks do to a DeepSpeed config.",
     "schema": "Print the JSON Schema of dsbridge.yaml.",
+    "verify": "Run the installed framework to deepspeed.initialize and compare with the prediction.",
     "targets": "List the frameworks that can be rendered, and who registered them.",
 }
 

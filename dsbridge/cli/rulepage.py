@@ -19,7 +19,7 @@ from dsbridge.values import UNSET
 WITH_CODES = (
     "artifacts", "cli.given", "cli.rule", "deepspeed.dialect", "explaining", "fields", "formats.document",
     "formats.yaml_edit", "inputs", "plugins", "prediction", "rendering", "spec.build", "spec.consistency",
-    "spec.load",
+    "spec.load", "verification",
 )  # fmt: skip
 
 

@@ -50,7 +50,7 @@ def test_readme_shows_what_its_first_command_prints(dsbridge: Callable[..., Any]
 
 @pytest.mark.parametrize("page", PAGES)
 def test_reference_pages_are_what_the_declarations_give(page: str) -> None:
-    assert (ROOT / "docs" / "reference" / page).read_text() == PAGES[page](), "run tools/docgen.py"
+    assert (ROOT / "docs" / "reference" / page).read_text() == PAGES[page](), "run python -m tools.docgen"
 
 
 def test_every_code_of_every_plugin_is_unique_and_titled() -> None:

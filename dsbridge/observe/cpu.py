@@ -13,15 +13,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-SEEN: set[str] = set()
+SEEN: set[str] = set()  # the patches that were used
 
 
 def applied(name: str) -> None:
-    """Note, once a process, that a patch was used."""
-    if name not in SEEN:
-        SEEN.add(name)
-        with Path(os.environ["CONFORMANCE_RECORD"] + ".patches").open("a", encoding="utf-8") as file:
+    """Note that a patch was used; in the file that CONFORMANCE_RECORD names, if it does."""
+    record = os.environ.get("CONFORMANCE_RECORD")
+    if name not in SEEN and record:
+        with Path(record + ".patches").open("a", encoding="utf-8") as file:
             file.write(name + "\n")
+    SEEN.add(name)
 
 
 def launched() -> bool:

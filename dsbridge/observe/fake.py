@@ -1,0 +1,58 @@
+"""One process that is rank 0 of any world, on a machine whose GPUs can do what the case says."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any
+
+
+def fake_process_group() -> None:
+    """Whoever starts a process group gets torch's own fake one, of the size that was asked for."""
+    import os
+
+    import torch.distributed as dist
+    import torch.distributed.distributed_c10d as c10d
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+
+    real = c10d.init_process_group
+
+    def init_process_group(backend: Any = None, *args: Any, **kwargs: Any) -> None:
+        rank = kwargs.get("rank", -1)
+        world = kwargs.get("world_size", -1)
+        rank = int(os.environ.get("RANK", "0")) if rank is None or rank < 0 else rank
+        world = int(os.environ.get("WORLD_SIZE", "1")) if world is None or world < 0 else world
+        real(backend="fake", store=FakeStore(), rank=rank, world_size=world)
+
+    for module in (dist, c10d):
+        module.init_process_group = init_process_group
+    # gloo has it, the fake backend does not; both only wait
+    for module in (dist, c10d):
+        module.monitored_barrier = lambda *a, **k: None
+
+
+def replace_everywhere(name: str, value: Any) -> None:
+    """Frameworks import such questions by name, so every module that holds one gets the new answer."""
+    for module in list(sys.modules.values()):
+        if isinstance(module, ModuleType) and name in vars(module):
+            setattr(module, name, value)
+
+
+def abilities(gpu: dict[str, bool], gpus: int) -> None:
+    """Answer what frameworks ask about the GPUs."""
+    import torch
+
+    bf16, fp16 = bool(gpu["bf16"]), bool(gpu["fp16"])
+    replace_everywhere("is_torch_bf16_gpu_available", lambda *a, **k: bf16)
+    torch.cpu.is_bf16_supported = lambda *a, **k: bf16
+    torch.cuda.set_device = lambda *a, **k: None
+    accelerator = sys.modules.get("deepspeed.accelerator")
+    if accelerator is not None:
+        kind = type(accelerator.get_accelerator())
+        kind.is_bf16_supported = lambda self: bf16
+        kind.is_fp16_supported = lambda self: fp16
+        kind.device_count = lambda self: gpus
+    misc = sys.modules.get("llamafactory.extras.misc")
+    if misc is not None:
+        vars(misc)["_is_bf16_available"] = bf16
+    replace_everywhere("get_device_count", lambda *a, **k: gpus)

@@ -1,0 +1,88 @@
+"""Keep the dict that `deepspeed.initialize` is given, let the real one run, and stop there."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dsbridge.observe.engine import describe, strict
+
+
+class Stop(BaseException):
+    """Everything is known: a BaseException, so that no framework's `except Exception` eats it."""
+
+
+class Seen:
+    """What one run has shown so far."""
+
+    def __init__(self) -> None:
+        self.stage = "launch"
+        self.config: Any = None
+        self.engine: dict[str, Any] | None = None
+
+
+SEEN = Seen()
+
+
+def config_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The config as DeepSpeed takes it: `config`, or `config_params`, or the file that args name."""
+    config = kwargs.get("config", args[10] if len(args) > 10 else None)
+    if config is None:
+        config = kwargs.get("config_params")
+    if config is None:
+        first = kwargs.get("args", args[0] if args else None)
+        config = getattr(first, "deepspeed_config", None)
+    try:
+        if isinstance(config, str) and Path(config).is_file():
+            import hjson  # type: ignore[import-untyped]
+
+            return hjson.loads(Path(config).read_text(encoding="utf-8"))
+        if isinstance(config, str):
+            import base64
+
+            return json.loads(base64.urlsafe_b64decode(config))
+    except (OSError, ValueError):  # no file DeepSpeed can read: its own error is what we came for
+        return None
+    return config
+
+
+def install() -> None:
+    """Wrap DeepSpeed's three doors: initialize, the config's class and the engine's."""
+    import deepspeed
+    import deepspeed.runtime.engine as engine_module
+
+    real = deepspeed.initialize
+
+    @functools.wraps(real)
+    def initialize(*args: Any, **kwargs: Any) -> Any:
+        SEEN.config = strict(copy.deepcopy(config_of(args, kwargs)))
+        SEEN.stage = "deepspeed_config"
+        result = real(*args, **kwargs)
+        SEEN.engine = describe(result[0])
+        SEEN.engine["lr"] = (
+            [group.get("lr") for group in result[0].optimizer.param_groups]
+            if (getattr(result[0], "optimizer", None) is not None)
+            else None
+        )
+        SEEN.engine = strict(SEEN.engine)
+        raise Stop
+
+    deepspeed.initialize = initialize
+    engine = engine_module.DeepSpeedEngine
+    engine.__init__ = entering(engine.__init__, "deepspeed_engine")
+
+
+def entering(function: Callable[..., Any], stage: str) -> Callable[..., Any]:
+    """The function, noting that it has been reached."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        if SEEN.stage == "deepspeed_config":
+            SEEN.stage = stage
+        return function(*args, **kwargs)
+
+    return wrapped

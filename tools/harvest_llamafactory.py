@@ -1,0 +1,147 @@
+"""Harvest the arguments that LLaMA-Factory's YAML takes, from the sources of some versions. Imports none.
+
+    python tools/harvest_llamafactory.py --out plugins/dsbridge_llamafactory/arguments.json \
+        llamafactory=0.9.3:FOLDER ... transformers=4.52.4:FOLDER ...
+
+FOLDER holds the package: a site-packages, or an unpacked wheel. LLaMA-Factory's own arguments go by its version,
+those it inherits from TrainingArguments by Transformers'. An argument is [class, kind, choices]; `since` and
+`until` (excluded) are told where it is not in every version harvested.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+# The classes that HfArgumentParser gets, in its order, with the file and the root class of each.
+CLASSES = {
+    "model": ("llamafactory/hparams/model_args.py", "ModelArguments"),
+    "data": ("llamafactory/hparams/data_args.py", "DataArguments"),
+    "training": ("llamafactory/hparams/training_args.py", "TrainingArguments"),
+    "finetuning": ("llamafactory/hparams/finetuning_args.py", "FinetuningArguments"),
+    "generating": ("llamafactory/hparams/generating_args.py", "GeneratingArguments"),
+}
+INHERITED = ("transformers/training_args.py", "transformers/training_args_seq2seq.py")
+KINDS = ("bool", "int", "float", "str", "dict", "list")
+
+Argument = tuple[str, str, tuple[Any, ...]]
+
+
+def main() -> None:
+    """Write the table."""
+    parser = argparse.ArgumentParser(description="Harvest LLaMA-Factory's arguments.")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("sources", nargs="+", metavar="PACKAGE=VERSION:FOLDER")
+    options = parser.parse_args()
+    found: dict[str, dict[str, dict[str, Argument]]] = {"llamafactory": {}, "transformers": {}}
+    for source in options.sources:
+        package, _, rest = source.partition("=")
+        version, _, folder = rest.partition(":")
+        harvest = own if package == "llamafactory" else inherited
+        found[package][version] = dict(harvest(Path(folder)))
+    table = {
+        "generated_by": "tools/harvest_llamafactory.py",
+        "versions": {package: sorted(versions, key=order) for package, versions in found.items()},
+        "arguments": {package: merged(versions) for package, versions in found.items()},
+    }
+    options.out.write_text(to_text(table), encoding="utf-8")
+
+
+def to_text(table: dict[str, Any]) -> str:
+    """JSON with one argument a line."""
+    blocks = [f'"generated_by": {json.dumps(table["generated_by"])}', f'"versions": {json.dumps(table["versions"])}']
+    for package, arguments in table["arguments"].items():
+        rows = ",\n".join(f"{json.dumps(name)}: {json.dumps(row)}" for name, row in arguments.items())
+        blocks.append(f'"{package}": {{\n{rows}\n}}')
+    return "{\n" + ",\n".join(blocks) + "\n}\n"
+
+
+def order(version: str) -> tuple[int, ...]:
+    """The numbers of a version."""
+    return tuple(int(part) for part in version.split("."))
+
+
+def own(folder: Path) -> Iterator[tuple[str, Argument]]:
+    """LLaMA-Factory's arguments, with the class each belongs to."""
+    for label, (file, root) in CLASSES.items():
+        classes = classes_of(folder / file)
+        for name in lineage(root, classes):
+            for field, kind, choices in fields_of(classes[name]):
+                yield field, (label, kind, choices)
+
+
+def inherited(folder: Path) -> Iterator[tuple[str, Argument]]:
+    """TrainingArguments and Seq2SeqTrainingArguments."""
+    for file in INHERITED:
+        for name, node in classes_of(folder / file).items():
+            if name.endswith("TrainingArguments"):
+                for field, kind, choices in fields_of(node):
+                    yield field, ("training", kind, choices)
+
+
+def classes_of(path: Path) -> dict[str, ast.ClassDef]:
+    """The classes of a file by name."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+
+
+def lineage(root: str, classes: dict[str, ast.ClassDef]) -> Iterator[str]:
+    """The class and those of the same file that it inherits from, bases first."""
+    for base in classes[root].bases:
+        if isinstance(base, ast.Name) and base.id in classes:
+            yield from lineage(base.id, classes)
+    yield root
+
+
+def fields_of(node: ast.ClassDef) -> Iterator[tuple[str, str, tuple[Any, ...]]]:
+    """The dataclass fields that __init__ takes: name, kind, choices."""
+    for item in node.body:
+        if not isinstance(item, ast.AnnAssign) or not isinstance(item.target, ast.Name):
+            continue
+        kind = ast.unparse(item.annotation)
+        if kind.startswith("ClassVar") or item.target.id.startswith("_") or _kept_out(item.value):
+            continue
+        choices = next(
+            (_literals(part) for part in ast.walk(item.annotation) if isinstance(part, ast.Subscript)
+             and ast.unparse(part.value) == "Literal"), ())  # fmt: skip
+        yield item.target.id, "choice" if choices else kind_of(kind), choices
+
+
+def _kept_out(value: ast.expr | None) -> bool:
+    """`field(init=False)`."""
+    words = value.keywords if isinstance(value, ast.Call) else []
+    return any(word.arg == "init" and ast.unparse(word.value) == "False" for word in words)
+
+
+def _literals(node: ast.Subscript) -> tuple[Any, ...]:
+    value = ast.literal_eval(node.slice)
+    return value if isinstance(value, tuple) else (value,)
+
+
+def kind_of(annotation: str) -> str:
+    """What HfArgumentParser makes of an annotation: of a union with str, str."""
+    words = annotation.replace("Optional[", "").replace("Union[", "").replace("]", "").replace("|", ",")
+    parts = [part.strip().strip("'\"").split("[")[0] for part in words.split(",")]
+    parts = [part for part in parts if part != "None"]
+    return next((kind for kind in ("list", "str", *KINDS) if kind in parts), "str")
+
+
+def merged(versions: dict[str, dict[str, Argument]]) -> dict[str, list[Any]]:
+    """Each argument as its newest version has it, with the versions it is in."""
+    ordered = sorted(versions, key=order)
+    table: dict[str, list[Any]] = {}
+    for name in sorted({name for found in versions.values() for name in found}):
+        have = [version for version in ordered if name in versions[version]]
+        label, kind, choices = versions[have[-1]][name]
+        since = "" if have[0] == ordered[0] else have[0]
+        later = ordered[ordered.index(have[-1]) + 1 :]
+        table[name] = [label, kind, list(choices), since, later[0] if later else ""]
+    return table
+
+
+if __name__ == "__main__":
+    main()
