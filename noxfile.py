@@ -75,10 +75,12 @@ def conformance(session: nox.Session, env: str) -> None:
 @nox.session(venv_backend="none")
 @nox.parametrize("env", [nox.param(name, id=name) for name in ORACLE_ENVIRONMENTS])
 def oracle(session: nox.Session, env: str) -> None:
-    """Ask the real frameworks what they make of settings, in the environments of `conformance`."""
+    """Rules against the installed packages: quotes, recorded cases once more, two real ranks."""
     # Not a virtual environment of nox's own: that would be a second copy, of up to 5 GB.
     venv = ROOT / ".nox" / f"conformance-{env}"
     if not venv.is_dir():
         session.run(sys.executable, "-m", "venv", str(venv))
     python = install_environment(session, env, venv)
+    session.run(python, "-m", "conformance.oracle.quotes")
     session.run(python, "-m", "conformance.oracle", "--env", env, *session.posargs)
+    session.run(python, "-m", "conformance.oracle.real", "--env", env)

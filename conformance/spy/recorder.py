@@ -67,9 +67,31 @@ def watch_deepspeed(module: ModuleType) -> None:
         ENGINES.append(result[0])
         call["engine"] = describe(result[0])
         save()
+        if os.environ.get("CONFORMANCE_STOP"):
+            wait_for_the_others()
+            os._exit(0)
         return result
 
     module.initialize = initialize  # type: ignore[attr-defined]
+
+
+def wait_for_the_others() -> None:
+    """All ranks have built their engines: one that left early would be taken for a crash."""
+    import torch.distributed as dist
+
+    dist.barrier()
+
+
+def keep_error(kind: type[BaseException], problem: BaseException, trace: Any) -> None:
+    """What ended rank 0 (or the launcher, before it started anybody), when a run is to be stopped."""
+    path = Path(os.environ["CONFORMANCE_RECORD"] + ".error")
+    if rank() == 0 and not path.exists() and kind.__name__ != "ChildFailedError":
+        path.write_text(json.dumps({"type": kind.__name__, "message": str(problem)}), encoding="utf-8")
+    sys.__excepthook__(kind, problem, trace)
+
+
+if os.environ.get("CONFORMANCE_STOP"):
+    sys.excepthook = keep_error
 
 
 def watch_fsdp(module: ModuleType) -> None:
