@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from typing import Any, NamedTuple
 
 from dsbridge.diagnostics import Code, Diagnostic, Severity
@@ -77,8 +76,8 @@ def explain(
     """
     known = plugins or registry()
     stated = dict(facts or {})
-    found = read_input(known, files, given, command, target, stated)
-    have = {**found.reader.versions, **_installed(found.reader.versions), **(versions or {})}
+    found = read_input(known, files, given, command, target, stated, versions)
+    have = found.setup.versions
     trees = {name: copied(tree) for name, tree in found.reading.trees.items()}
     for name, value in stated.items():
         if "." in name:
@@ -88,16 +87,6 @@ def explain(
     layers = [known.layer(name) for name in found.reader.layers]
     outcome = resolve(layers, found.reader.program, trees, settled, have)
     return _explained(found, layers, outcome, have, settled, trees)
-
-
-def _installed(wanted: Mapping[str, str]) -> dict[str, str]:
-    found = {}
-    for package in wanted:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _explained(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import metadata
 from typing import Any, NamedTuple
 
 from dsbridge.diagnostics import Code, InputError, Severity
+from dsbridge.formats.script import read_script
 from dsbridge.framework import Framework
 from dsbridge.plugins import Registry
 from dsbridge.reading import COMMAND, Files, Launcher, Reader, Reading, Setup, Words
@@ -60,8 +62,9 @@ def read_input(
     command: Sequence[str] = (),
     target: str = "",
     facts: Mapping[str, Any] | None = None,
+    versions: Mapping[str, str] | None = None,
 ) -> Input:
-    """Read files or a command.
+    """Read files or a command. What a command means may depend on the versions: a flag may be gone.
 
     Raises:
         InputError: nothing recognises it, or something in it cannot be read.
@@ -71,16 +74,15 @@ def read_input(
         raise InputError([TWO_INPUTS("files and a command are given at once", hint=hint)])
     if command:
         environ, words = words_of(command)
-        return _framework(known, _launched(known, Setup(files, (), environ, words)), target, facts or {})
-    return _from_files(known, files, tuple(given), target, facts or {})
+        start = Setup(files, (), environ, words, versions=versions or {})
+        return _framework(known, _launched(known, start), target, facts or {})
+    start = Setup(files, tuple(given), versions=versions or {}, assumed=True)
+    return _from_files(known, start, target, facts or {})
 
 
-def _from_files(
-    known: Registry, files: Files, given: tuple[str, ...], target: str, facts: Mapping[str, Any]
-) -> Input:
-    for name in given:
-        files.text(name)  # an unreadable file is said before anything else
-    setup = Setup(files, given, assumed=True)
+def _from_files(known: Registry, setup: Setup, target: str, facts: Mapping[str, Any]) -> Input:
+    for name in setup.given:
+        setup.files.text(name)  # an unreadable file is said before anything else
     best: tuple[int, str, Reader, Any] | None = None
     for name, framework in _readable(known, target).items():
         assert framework.reader is not None
@@ -92,7 +94,7 @@ def _from_files(
         if best is None or sure > best[0]:
             best = (sure, name, reader, guess)
     if best is None:
-        raise InputError([_unrecognised(given, target)])
+        raise InputError([_unrecognised(setup.given, target)])
     _, name, _, guess = best
     setup = setup._replace(environ=dict(guess.environ), words=Words(tuple(guess.words)))
     return _framework(known, _launched(known, setup), target or name, facts)
@@ -150,6 +152,7 @@ def _matching(launchers: Sequence[Launcher], words: Sequence[str]) -> Launcher |
 def _framework(known: Registry, launched: tuple[Setup, str], target: str, facts: Mapping[str, Any]) -> Input:
     """Choose the framework, and let it read."""
     setup, name = launched
+    _check_script(setup)
     candidates = _readable(known, target or name)
     scored = []
     for framework in candidates.values():
@@ -162,6 +165,7 @@ def _framework(known: Registry, launched: tuple[Setup, str], target: str, facts:
         hint = "Say the framework with --target accelerate, trainer or deepspeed."
         raise InputError([UNKNOWN_INPUT(f"{program}: no framework recognises it", hint=hint)])
     _, framework, reader = scored[0]
+    setup = setup._replace(versions={**reader.versions, **installed(reader.versions), **setup.versions})
     reading = reader.read(setup)
     merged = Reading(
         {**setup.trees, **reading.trees},
@@ -170,6 +174,26 @@ def _framework(known: Registry, launched: tuple[Setup, str], target: str, facts:
         reading.diagnostics,
     )
     return Input(framework, reader, setup, merged)
+
+
+def installed(wanted: Iterable[str]) -> dict[str, str]:
+    """The versions of those packages that are installed here."""
+    found = {}
+    for package in wanted:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _check_script(setup: Setup) -> None:
+    """A script that cannot be read is said at once, before anybody is asked whose it is."""
+    program = setup.words.items[0] if setup.words.items else ""
+    if program.endswith(".py") or (
+        program and not program.startswith("-") and setup.files.is_folder(program)
+    ):
+        read_script(setup.files.text(program), program, setup.environ)
 
 
 def place_text(source: Any) -> str:

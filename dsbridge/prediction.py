@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dsbridge.artifacts import Artifacts
 from dsbridge.diagnostics import Code, InputError, Severity
 from dsbridge.explaining import Explanation, explain
 from dsbridge.plugins import registry
@@ -27,6 +28,10 @@ def predict(
     Raises:
         InputError: the input cannot be read.
     """
+    if target:
+        from dsbridge.rendering import framework_named
+
+        framework_named(target)  # a wrong name is said before anything is read
     files = Files()
     if len(given) == 1 and _is_spec(files, given[0]):
         return _rendered(given[0], target, facts, versions)
@@ -44,17 +49,26 @@ def _is_spec(files: Files, name: str) -> bool:
 def _rendered(
     name: str, target: str, facts: Mapping[str, Any] | None, versions: Mapping[str, str] | None
 ) -> Explanation:
-    from dsbridge.rendering import framework_named, render
+    from dsbridge.assumed import with_script
+    from dsbridge.rendering import render
     from dsbridge.spec.load import load_file
 
     if not target:
         names = ", ".join(sorted(registry().frameworks))
         message = f"{name} is a spec: it is explained as rendered for one target"
         raise InputError([NEEDS_TARGET(message, hint=f"Say --target; one of {names}.")])
-    framework_named(target)
-    artifacts = render(load_file(Path(name)), target)
+    loaded = load_file(Path(name))
+    artifacts = render(loaded, target)
     if artifacts.refused:
         raise InputError(artifacts.diagnostics)
-    words = [f"{key}={value}" for key, value in artifacts.launch.env.items()] + list(artifacts.launch.argv)
-    files = Files(Path(name).parent, dict(artifacts.files), alone=False)
-    return explain(files, (), words, target=target, facts=facts, versions=versions)
+    folder = Path(name).parent
+    script = str(loaded.spec.launch.script) if loaded.spec.launch.script else "train.py"
+    texts, assumed = with_script(artifacts, loaded.spec, present=(folder / script).is_file())
+    files = Files(folder, texts, alone=False)
+    found = explain(files, (), launch_words(artifacts), target=target, facts=facts, versions=versions)
+    return found._replace(diagnostics=(*artifacts.diagnostics, *assumed, *found.diagnostics))
+
+
+def launch_words(artifacts: Artifacts) -> list[str]:
+    """The launch as the words of a command, environment first."""
+    return [f"{key}={value}" for key, value in artifacts.launch.env.items()] + list(artifacts.launch.argv)

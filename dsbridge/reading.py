@@ -45,6 +45,10 @@ class Files:
         except (OSError, ValueError):
             return False
 
+    def is_folder(self, path: str) -> bool:
+        """True for a folder on disk."""
+        return self.disk and (self.folder / path).is_dir()
+
     def text(self, path: str) -> str:
         """The text of a file.
 

@@ -70,6 +70,10 @@ def given(ctx: click.Context, options: Mapping[str, Any]) -> Given:
     """
     command = ctx.meta.get(_COMMAND, ())
     files = tuple(options["files"])
+    if not command and _COMMAND in ctx.meta:
+        from dsbridge.inputs import words_of
+
+        words_of(command)  # says that there is no program
     if not files and not command:
         hint = "As in: dsbridge explain train.yaml, or dsbridge explain -- torchrun ... train.py"
         raise InputError([NO_INPUT("give files, or a launch command after `--`", hint=hint)])
