@@ -4,8 +4,8 @@
         llamafactory=0.9.3:FOLDER ... transformers=4.52.4:FOLDER ...
 
 FOLDER holds the package: a site-packages, or an unpacked wheel. LLaMA-Factory's own arguments go by its version,
-those it inherits from TrainingArguments by Transformers'. An argument is [class, kind, choices]; `since` and
-`until` (excluded) are told where it is not in every version harvested.
+those it inherits from TrainingArguments by Transformers'. An argument is [class, kind, choices, since, until], a
+template [since, until]; "" where it is in the oldest or newest version harvested; `until` is excluded.
 """
 
 from __future__ import annotations
@@ -38,23 +38,30 @@ def main() -> None:
     parser.add_argument("sources", nargs="+", metavar="PACKAGE=VERSION:FOLDER")
     options = parser.parse_args()
     found: dict[str, dict[str, dict[str, Argument]]] = {"llamafactory": {}, "transformers": {}}
+    templates: dict[str, dict[str, Argument]] = {}
     for source in options.sources:
         package, _, rest = source.partition("=")
         version, _, folder = rest.partition(":")
         harvest = own if package == "llamafactory" else inherited
         found[package][version] = dict(harvest(Path(folder)))
+        if package == "llamafactory":
+            templates[version] = {name: ("", "", ()) for name in template_names(Path(folder))}
     table = {
         "generated_by": "tools/harvest_llamafactory.py",
         "versions": {package: sorted(versions, key=order) for package, versions in found.items()},
         "arguments": {package: merged(versions) for package, versions in found.items()},
+        "templates": {name: row[-2:] for name, row in merged(templates).items()},
     }
     options.out.write_text(to_text(table), encoding="utf-8")
 
 
 def to_text(table: dict[str, Any]) -> str:
     """JSON with one argument a line."""
-    blocks = [f'"generated_by": {json.dumps(table["generated_by"])}', f'"versions": {json.dumps(table["versions"])}']
-    for package, arguments in table["arguments"].items():
+    blocks = [
+        f'"generated_by": {json.dumps(table["generated_by"])}',
+        f'"versions": {json.dumps(table["versions"])}',
+    ]
+    for package, arguments in [*table["arguments"].items(), ("templates", table["templates"])]:
         rows = ",\n".join(f"{json.dumps(name)}: {json.dumps(row)}" for name, row in arguments.items())
         blocks.append(f'"{package}": {{\n{rows}\n}}')
     return "{\n" + ",\n".join(blocks) + "\n}\n"
@@ -81,6 +88,14 @@ def inherited(folder: Path) -> Iterator[tuple[str, Argument]]:
             if name.endswith("TrainingArguments"):
                 for field, kind, choices in fields_of(node):
                     yield field, ("training", kind, choices)
+
+
+def template_names(folder: Path) -> Iterator[str]:
+    """The first argument of each `register_template(name=...)`."""
+    text = (folder / "llamafactory/data/template.py").read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "register_template":
+            yield next(ast.literal_eval(word.value) for word in node.keywords if word.arg == "name")
 
 
 def classes_of(path: Path) -> dict[str, ast.ClassDef]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable
 from typing import Any
 
 from dsbridge.language import describe, op
+from dsbridge.values import UNSET
 
 
 @op("{0} + {1}")
@@ -112,3 +114,30 @@ def reads_as_float(value: Any) -> Any:
     except (TypeError, ValueError):
         return False
     return True
+
+
+_SIGNS: dict[str, Any] = {
+    "|": operator.or_,
+    "//": operator.floordiv,
+    ">": operator.gt,
+    "<": operator.lt,
+    "-": operator.sub,
+    "*": operator.mul,
+    "%": operator.mod,
+    "**": operator.pow,
+}
+
+
+@op("what Python says to {1} {raw[0]} {2}")
+def trouble(sign: str, a: Any, b: Any) -> Any:
+    """The exception of an operation as {"type", "message"}; UNSET where it succeeds."""
+    kinds = {type(a), type(b)}
+    if sign in ("**", "*") and kinds <= {int, float, bool}:
+        return UNSET  # it works, and may be huge
+    if sign == "*" and len(kinds - {str, list}) == 1 and kinds - {str, list} <= {int, bool}:
+        return UNSET  # a text or a list, repeated: it works too
+    try:
+        _SIGNS[sign](a, b)
+    except (TypeError, ValueError, ArithmeticError) as error:
+        return {"type": type(error).__name__, "message": str(error)}
+    return UNSET

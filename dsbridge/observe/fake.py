@@ -55,4 +55,29 @@ def abilities(gpu: dict[str, bool], gpus: int) -> None:
     misc = sys.modules.get("llamafactory.extras.misc")
     if misc is not None:
         vars(misc)["_is_bf16_available"] = bf16
+        gpus_of_arguments(gpus)
     replace_everywhere("get_device_count", lambda *a, **k: gpus)
+    arguments = sys.modules.get("transformers.training_args")
+    if arguments is not None:
+        arguments.is_torch_cuda_available = lambda: True  # type: ignore[attr-defined]
+        torch.cuda.is_available = cuda_for_arguments(torch.cuda.is_available)
+
+
+def cuda_for_arguments(real: Any) -> Any:
+    """TrainingArguments of transformers 4 asks for CUDA before it asks whether the GPU has bf16."""
+
+    def is_available() -> bool:
+        asker = sys._getframe(1).f_code
+        mine = asker.co_name == "__post_init__" and asker.co_filename.endswith("training_args.py")
+        return mine or bool(real())
+
+    return is_available
+
+
+def gpus_of_arguments(gpus: int) -> None:
+    """LLaMA-Factory asks TrainingArguments whether one process would have to drive several GPUs."""
+    import os
+
+    from transformers import TrainingArguments
+
+    TrainingArguments.n_gpu = property(lambda self: 1 if "LOCAL_RANK" in os.environ else gpus)

@@ -138,6 +138,17 @@ def install() -> None:
     distributed.run = elastic
 
 
+class _Instead:
+    """A module with some of its names replaced, for one importer alone."""
+
+    def __init__(self, real: Any, **names: Any) -> None:
+        self.__dict__.update(names)
+        self.real = real
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+
 def run(words: Sequence[str]) -> None:
     """The user's command."""
     words = list(words)
@@ -149,9 +160,12 @@ def run(words: Sequence[str]) -> None:
     elif name == "torchrun":
         torchrun(words[1:])
     elif name == "accelerate" and words[1] == "launch":
+        import torch
         from accelerate.commands import launch
 
         subprocess.Popen = popen  # type: ignore[assignment,misc]
+        # without --num_processes it starts as many as there are GPUs
+        launch.torch = _Instead(torch, cuda=_Instead(torch.cuda, device_count=lambda: WORLD["size"]))
         parser = launch.launch_command_parser()
         args = parser.parse_args(words[2:])
         launch.launch_command(args)

@@ -63,17 +63,25 @@ def install() -> None:
         SEEN.stage = "deepspeed_config"
         result = real(*args, **kwargs)
         SEEN.engine = describe(result[0])
-        SEEN.engine["lr"] = (
-            [group.get("lr") for group in result[0].optimizer.param_groups]
-            if (getattr(result[0], "optimizer", None) is not None)
-            else None
-        )
+        groups = getattr(getattr(result[0], "optimizer", None), "param_groups", None)
+        SEEN.engine["lr"] = None if groups is None else [group.get("lr") for group in groups]
         SEEN.engine = strict(SEEN.engine)
         raise Stop
 
     deepspeed.initialize = initialize
     engine = engine_module.DeepSpeedEngine
     engine.__init__ = entering(engine.__init__, "deepspeed_engine")
+    stop_at_ddp()
+
+
+def stop_at_ddp() -> None:
+    """A model that is wrapped for DDP trains without DeepSpeed (and a fake group cannot wrap one)."""
+    from torch.nn.parallel import DistributedDataParallel
+
+    def stop(self: Any, *args: Any, **kwargs: Any) -> None:
+        raise Stop
+
+    DistributedDataParallel.__init__ = stop
 
 
 def entering(function: Callable[..., Any], stage: str) -> Callable[..., Any]:
