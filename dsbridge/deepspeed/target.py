@@ -20,7 +20,8 @@ from dsbridge.values import UNSET
 NO_FSDP = Code("DS010", "no-fsdp", Severity.ERROR, "DeepSpeed itself has no FSDP.")
 
 if TYPE_CHECKING:
-    from dsbridge.reading import Launcher
+    from dsbridge.reading import Launcher, Reader
+    from dsbridge.rules import Layer
 
 DIALECT = Dialect(
     title="deepspeed.initialize",
@@ -94,6 +95,12 @@ def _launch(request: RenderRequest) -> Launch:
     return make_launch(request.header(), {}, (*torchrun_words(spec), script), [note])
 
 
+def _reader() -> Reader:
+    from dsbridge.deepspeed.reader import READER
+
+    return READER
+
+
 FRAMEWORK = Framework(
     name="deepspeed",
     title="DeepSpeed",
@@ -101,6 +108,7 @@ FRAMEWORK = Framework(
     requires={"deepspeed": ">=0.16.2,<=0.19.8"},
     render=render,
     codes=(*CODES, NO_FSDP),
+    reader=_reader,
 )
 
 
@@ -113,6 +121,17 @@ def dsbridge_frameworks() -> Iterable[Framework]:
 @hookimpl
 def dsbridge_launchers() -> Iterable[Launcher]:
     """torchrun, srun, python and DeepSpeed's own launcher."""
+    from dsbridge.deepspeed.cli import LAUNCHER
     from dsbridge.launchers import LAUNCHERS
 
-    return LAUNCHERS
+    return (*LAUNCHERS, LAUNCHER)
+
+
+@hookimpl
+def dsbridge_layer(name: str) -> Layer | None:
+    """What DeepSpeed itself does with the dict, below every framework; and a bare script above it."""
+    if name == "deepspeed":
+        from dsbridge.deepspeed.layer import LAYER
+
+        return LAYER
+    return None

@@ -60,6 +60,14 @@ def keys(value: Any) -> Any:
     return list(value) if isinstance(value, Mapping) else []
 
 
+@op("the values of {0}")
+def values(value: Any) -> Any:
+    """The values of a mapping, in order; none of anything else. Unknown if one of them is."""
+    found = list(value.values()) if isinstance(value, Mapping) else []
+    unknown = [one for one in found if isinstance(one, Unknown)]
+    return merged_needs(unknown) if unknown else found
+
+
 @op("{1} of each of {0}")
 def pluck(items: Any, key: str) -> Any:
     """`[item[key] ...]`, where it is there."""

@@ -68,6 +68,12 @@ def joined(items: Iterable[Any], separator: str) -> Any:
     return separator.join(str(item) for item in items)
 
 
+@op("the numbers from 0 to below {0}, as text")
+def counting(count: int) -> Any:
+    """["0", "1"] of 2: how GPUs are named."""
+    return [str(number) for number in range(min(count, 1024))]
+
+
 @op("the last word of {0}")
 def last_word(path: Any) -> Any:
     """`stage` of `ds.zero_optimization.stage`."""
@@ -81,3 +87,15 @@ def lines(view: View, *args: Any) -> Any:
     if any(isinstance(value, Unknown) for value in values):
         return merged_needs(values)
     return "\n".join(str(value) for value in values if value)
+
+
+@op("{0} consists of digits")
+def all_digits(value: Any) -> Any:
+    """str.isdigit(); false for what is no text."""
+    return isinstance(value, str) and value.isdigit()
+
+
+@op("{0} split at {1}")
+def split(value: str, separator: str) -> Any:
+    """str.split()."""
+    return value.split(separator)

@@ -7,6 +7,7 @@ bool}, "stand_in": bool}. ANSWER gets the observation: {"outcome": "initialized"
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -72,6 +73,7 @@ def preload(framework: str) -> None:
             if name in extra:
                 raise
             print(f"not preloaded: {name}: {error}", file=sys.stderr)
+    gc.freeze()  # DeepSpeed collects garbage while it builds; all these modules are none
 
 
 def replace(world_size: int, gpu: Mapping[str, bool]) -> None:

@@ -26,6 +26,13 @@ def fake_process_group() -> None:
 
     for module in (dist, c10d):
         module.init_process_group = init_process_group
+    new = c10d.new_group
+
+    def new_group(ranks: Any = None, timeout: Any = None, backend: Any = None, **kwargs: Any) -> Any:
+        return new(ranks, timeout, None, **kwargs)  # also who asks for gloo gets the fake one
+
+    for module in (dist, c10d):
+        module.new_group = new_group
     # gloo has it, the fake backend does not; both only wait
     for module in (dist, c10d):
         module.monitored_barrier = lambda *a, **k: None
@@ -56,6 +63,10 @@ def abilities(gpu: dict[str, bool], gpus: int) -> None:
     if misc is not None:
         vars(misc)["_is_bf16_available"] = bf16
         gpus_of_arguments(gpus)
+    dispatch = sys.modules.get("xtuner.model.modules.dispatch")
+    if dispatch is not None and "flash_attn" in gpu:
+        # flash_attn installs beside a GPU only; XTuner's check of its flags is all that may ask for it
+        dispatch.SUPPORT_FLASH2 = gpu["flash_attn"]  # type: ignore[attr-defined]
     replace_everywhere("get_device_count", lambda *a, **k: gpus)
     arguments = sys.modules.get("transformers.training_args")
     if arguments is not None:

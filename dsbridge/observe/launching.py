@@ -86,6 +86,15 @@ def run_process(command: Any, *args: Any, **kwargs: Any) -> Any:
     return REAL[1](command, *args, **kwargs)
 
 
+class Start(BaseException):
+    """What a launcher was about to start, past its own `except Exception`."""
+
+
+def start(command: Any, *args: Any, **kwargs: Any) -> Any:
+    """In place of subprocess.run in a launcher that would take the training's errors for its own."""
+    raise Start(command, kwargs.get("env"))
+
+
 def started(command: Any, env: Mapping[str, str] | None) -> None:
     """Run the training program here; return for any other one (nvidia-smi, say)."""
     words = command.split() if isinstance(command, str) else [str(word) for word in command]
@@ -164,8 +173,9 @@ def run(words: Sequence[str]) -> None:
         from accelerate.commands import launch
 
         subprocess.Popen = popen  # type: ignore[assignment,misc]
-        # without --num_processes it starts as many as there are GPUs
-        launch.torch = _Instead(torch, cuda=_Instead(torch.cuda, device_count=lambda: WORLD["size"]))
+        # without a YAML it counts the GPUs
+        cuda = _Instead(torch.cuda, is_available=lambda: True, device_count=lambda: WORLD["size"])
+        launch.torch = _Instead(torch, cuda=cuda)
         parser = launch.launch_command_parser()
         args = parser.parse_args(words[2:])
         launch.launch_command(args)
@@ -183,8 +193,11 @@ def run(words: Sequence[str]) -> None:
     elif name == "xtuner":
         from xtuner import entry_point
 
-        subprocess.run = run_process  # type: ignore[assignment]
+        subprocess.run = start  # type: ignore[assignment]
         sys.argv = words
-        entry_point.cli()
+        try:
+            entry_point.cli()
+        except Start as command:
+            started(*command.args)
     else:
         raise Bad(f"unknown command {words[0]!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,19 +36,25 @@ def config_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         config = kwargs.get("config_params")
     if config is None:
         first = kwargs.get("args", args[0] if args else None)
-        config = getattr(first, "deepspeed_config", None)
+        config = getattr(first, "deepspeed_config", None) or getattr(first, "deepscale_config", None)
     try:
-        if isinstance(config, str) and Path(config).is_file():
-            import hjson  # type: ignore[import-untyped]
-
-            return hjson.loads(Path(config).read_text(encoding="utf-8"))
-        if isinstance(config, str):
-            import base64
-
-            return json.loads(base64.urlsafe_b64decode(config))
-    except (OSError, ValueError):  # no file DeepSpeed can read: its own error is what we came for
+        config = _read(config) if isinstance(config, str) else config
+    except (OSError, ValueError):  # nothing DeepSpeed can read: its own error is what we came for
         return None
-    return config
+    return config if isinstance(config, dict) else None
+
+
+def _read(config: str) -> Any:
+    """The file of that name, as DeepSpeed reads it; else what base64 hides in the text itself."""
+    import base64
+
+    import hjson  # type: ignore[import-untyped]
+    from deepspeed.runtime.config_utils import dict_raise_error_on_duplicate_keys
+
+    if not Path(config).is_file():
+        return json.loads(base64.urlsafe_b64decode(config))
+    text = Path(config).read_text(encoding="utf-8")
+    return hjson.loads(text, object_pairs_hook=dict_raise_error_on_duplicate_keys)
 
 
 def install() -> None:
@@ -59,6 +66,8 @@ def install() -> None:
 
     @functools.wraps(real)
     def initialize(*args: Any, **kwargs: Any) -> Any:
+        if "/trl/" in sys._getframe(1).f_code.co_filename:
+            return real(*args, **kwargs)  # a reference model, which is not trained
         SEEN.config = strict(copy.deepcopy(config_of(args, kwargs)))
         SEEN.stage = "deepspeed_config"
         result = real(*args, **kwargs)

@@ -1,0 +1,103 @@
+"""The blocks of a DeepSpeed config as its own classes read them, from the harvested table (fields.json)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dsbridge.deepspeed.plain_blocks import NotPlain, read_plain
+from dsbridge.rules import numbers
+
+# A field of one of these types is read by the class of another block.
+PARTS = {
+    "DeepSpeedZeroOffloadParamConfig": "zero_optimization.offload_param",
+    "DeepSpeedZeroOffloadOptimizerConfig": "zero_optimization.offload_optimizer",
+    "DeepSpeedZeroLeafModuleConfig": "zero_optimization.leaf_module",
+    "ZenFlowConfig": "zero_optimization.zenflow",
+    "TPConfig": "tensor_parallel.tp",
+    "TensorBoardConfig": "tensorboard",
+    "WandbConfig": "wandb",
+    "CSVConfig": "csv_monitor",
+    "CometConfig": "comet",
+}
+
+
+class Problem(NamedTuple):
+    """Why a block is refused."""
+
+    type: str
+    message: str
+    fields: tuple[str, ...]
+
+
+class Blocks:
+    """The classes of one DeepSpeed version."""
+
+    def __init__(self, version: str) -> None:
+        self.known = _table()
+        self.version = nearest(version, self.known["versions"])
+
+    def rows(self, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The rows that hold in this version."""
+        return [row for row in found if _holds(row, self.version)]
+
+    def class_of(self, name: str) -> tuple[Sequence[Mapping[str, Any]], Sequence[str]] | None:
+        """The fields of a block's class and the names of its validators; None without a class."""
+        read = self.read(name)
+        if "class" not in read:
+            return None
+        return self.rows(self.known["blocks"][name]["fields"]), read["validators"]
+
+    def read(self, name: str) -> Mapping[str, Any]:
+        """How this version reads a block: by which class, where."""
+        found = self.rows(self.known["blocks"][name]["read"]) if name in self.known["blocks"] else []
+        return found[0] if found else {}
+
+    def problem(self, name: str, value: Any) -> Problem | None:
+        """Why DeepSpeed refuses the block; None if it takes it."""
+        made = self._made(name, value)
+        return made if isinstance(made, Problem) else None
+
+    def values(self, name: str, value: Any) -> dict[str, Any] | None:
+        """What DeepSpeed makes of the block, by field; None if it refuses it."""
+        made = self._made(name, value)
+        return None if isinstance(made, Problem) else made
+
+    def _made(self, name: str, value: Any) -> dict[str, Any] | Problem:
+        if self.class_of(name) is None:
+            return self._key_by_key(name, value)
+        if isinstance(value, Mapping):
+            try:
+                return read_plain(name, value, self.class_of, PARTS)
+            except NotPlain:
+                pass
+        from dsbridge.deepspeed.pydantic_blocks import models  # slow to import, and seldom needed
+
+        return models(self.version).made(name, value)
+
+    def _key_by_key(self, name: str, value: Any) -> dict[str, Any]:
+        """A block without a class: what is given, whatever it is, and the defaults of the rest."""
+        rows = self.known["blocks"].get(name, {}).get("fields", [])
+        given = value if isinstance(value, Mapping) else {}
+        return {row["name"]: given.get(row["name"], row["default"]) for row in self.rows(rows)}
+
+
+@cache
+def _table() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path(__file__).with_name("fields.json").read_text(encoding="utf-8"))
+    return found
+
+
+def nearest(version: str, known: list[str]) -> str:
+    """The newest known version that is not newer; the oldest known for one that is older still."""
+    older = [name for name in known if numbers(name) <= numbers(version)]
+    return older[-1] if older else known[0]
+
+
+def _holds(row: Mapping[str, Any], version: str) -> bool:
+    have = numbers(version)
+    after = "since" not in row or numbers(row["since"]) <= have
+    return after and ("until" not in row or have <= numbers(row["until"]))

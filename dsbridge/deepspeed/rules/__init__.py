@@ -1,0 +1,42 @@
+"""DeepSpeed's rows, in the order in which the real code comes by them."""
+
+from dsbridge.deepspeed.rules import (
+    batch,
+    blocks,
+    check,
+    elastic,
+    engine,
+    names,
+    optimizer,
+    parse,
+    scheduler,
+    script,
+    storage,
+    wrapper,
+    zero,
+)
+
+RULES = (
+    *script.SCRIPT,
+    *parse.INITIALIZE,
+    *parse.REMOVED,
+    *elastic.ELASTIC,
+    *parse.SCALARS,
+    *blocks.BLOCKS,
+    *blocks.PRECISION,
+    *names.NAMES,
+    *storage.CHECKPOINT,
+    *batch.DERIVE,
+    *batch.CHECK_BATCH,
+    *check.CHECKS,
+    *check.MADE,
+    *engine.CHECKS,
+    *engine.PARALLEL,
+    *optimizer.BASIC,
+    *wrapper.CHOICE,
+    *zero.WRAP,
+    *scheduler.MAKE,
+    *scheduler.NUMBERS,
+    *scheduler.TORCH,
+    *scheduler.MADE,
+)

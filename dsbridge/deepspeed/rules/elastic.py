@@ -1,0 +1,72 @@
+"""DeepSpeedConfig before 0.19.8: elasticity sets the batch before anything reads it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dsbridge.deepspeed.elasticity import elastic_batch
+from dsbridge.deepspeed.rules._make import NEWEST, ev, refusal, until, write
+from dsbridge.deepspeed.rules.batch import MICRO, STEPS, TOTAL, WORLD
+from dsbridge.rulebook import OverrideRule, all_of, get, is_a, is_set, item, listed, missing, truthy
+
+_BLOCK = get("engine.elasticity")
+_ON = all_of(is_a(_BLOCK, "dict"), truthy(item(_BLOCK, "enabled")))
+_FOUND = elastic_batch(get("engine"), WORLD)
+_EXAMPLE: dict[str, Any] = {
+    "engine.elasticity": {
+        "enabled": True,
+        "max_train_batch_size": 32,
+        "micro_batch_sizes": [2, 4],
+        "version": 0.1,
+    },
+    "fact.world_size": 2,
+}
+_OLD = "0.18.4"
+
+
+def _sets(code: str, name: str, part: str) -> OverrideRule:
+    return write(
+        code,
+        f"elasticity sets {name}",
+        "config.elasticity",
+        all_of(_ON, is_set(item(_FOUND, part))),
+        f"engine.{name}",
+        item(_FOUND, part),
+        "Elasticity looks for the total that the most numbers of GPUs can share.",
+        ev(
+            "runtime/config.py",
+            "746-748",
+            f"self._param_dict[{name.upper()}] = ",
+            "removed/elasticity",
+            _OLD,
+        ),
+        _EXAMPLE,
+        {"engine.elasticity.enabled": False, "fact.world_size": 2},
+        until(NEWEST),
+    )
+
+
+ELASTIC = (
+    refusal(
+        "DS255",
+        "elasticity cannot set the batch",
+        "config.elasticity",
+        all_of(_ON, missing(item(_FOUND, "total"))),
+        (item(_FOUND, "type"), item(_FOUND, "message"), listed(item(_FOUND, "field"))),
+        "It needs a largest total and the micro batches to choose from, and no batch size of yours.",
+        ev(
+            "elasticity/config.py",
+            "54",
+            'raise ElasticityConfigError(f"Elasticity config missing',
+            "removed/elasticity-no-max",
+            _OLD,
+        ),
+        {"engine.elasticity.enabled": True, "fact.world_size": 2},
+        _EXAMPLE,
+        until(NEWEST),
+        "Leave elasticity out: DeepSpeed has removed it.",
+    ),
+    _sets("DS256", TOTAL, "total"),
+    _sets("DS257", MICRO, "micro"),
+    _sets("DS258", STEPS, "steps"),
+)

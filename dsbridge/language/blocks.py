@@ -1,0 +1,42 @@
+"""Blocks that a version's own classes read: what they refuse, and what they make of the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dsbridge.language import op
+from dsbridge.language.logic import merged_needs
+from dsbridge.values import UNSET, Unknown
+
+
+def unknown_in(value: Any) -> Iterator[Unknown]:
+    """Every Unknown at any depth."""
+    if isinstance(value, Unknown):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from unknown_in(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from unknown_in(item)
+
+
+@op("why {1} refuses {0}")
+def block_problem(value: Any, name: str, classes: Any) -> Any:
+    """{"type", "message", "fields"} of what the class of that block raises; UNSET when it takes the value."""
+    needs = list(unknown_in(value))
+    if needs:
+        return merged_needs(needs)
+    found = classes.problem(name, value)
+    return UNSET if found is None else {**found._asdict(), "fields": list(found.fields)}
+
+
+@op("{0} as {1} reads it")
+def block_values(value: Any, name: str, classes: Any) -> Any:
+    """Every field with its value, defaults included; UNSET where the class refuses the block."""
+    needs = list(unknown_in(value))
+    if needs:
+        return merged_needs(needs)
+    found = classes.values(name, value)
+    return UNSET if found is None else found
