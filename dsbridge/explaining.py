@@ -85,7 +85,9 @@ def explain(
             store(trees.setdefault(root, {}), rest, value)
     settled = {**ASSUMED, **found.reading.facts, **{n: v for n, v in stated.items() if "." not in n}}
     layers = [known.layer(name) for name in found.reader.layers]
-    outcome = resolve(layers, found.reader.program, trees, settled, have)
+    usual = found.reader.program
+    program = usual if found.reading.program is None else found.reading.program
+    outcome = resolve(layers, program, trees, settled, have)
     return _explained(found, layers, outcome, have, settled, trees)
 
 
@@ -162,7 +164,7 @@ def _findings(found: Input, outcome: Outcome, unknown: Mapping[str, tuple[str, .
     findings = []
     for path, needs in unknown.items():
         findings.append(NEEDS(f"`{path}` depends on {', '.join(needs)}", hint=_flags(needs), key=path))
-    for maybe in dict.fromkeys(outcome.maybe):
+    for maybe in {(m.rule.code, m.needs): m for m in outcome.maybe}.values():
         needs = tuple(sorted(maybe.needs))
         findings.append(
             MAY_REFUSE(

@@ -74,9 +74,9 @@ def read_input(
         raise InputError([TWO_INPUTS("files and a command are given at once", hint=hint)])
     if command:
         environ, words = words_of(command)
-        start = Setup(files, (), environ, words, versions=versions or {})
+        start = Setup(files, (), environ, words, facts=facts or {}, versions=versions or {})
         return _framework(known, _launched(known, start), target, facts or {})
-    start = Setup(files, tuple(given), versions=versions or {}, assumed=True)
+    start = Setup(files, tuple(given), facts=facts or {}, versions=versions or {}, assumed=True)
     return _from_files(known, start, target, facts or {})
 
 
@@ -172,6 +172,7 @@ def _framework(known: Registry, launched: tuple[Setup, str], target: str, facts:
         {**setup.sources, **reading.sources},
         {**setup.facts, **reading.facts},
         reading.diagnostics,
+        reading.program,
     )
     return Input(framework, reader, setup, merged)
 

@@ -117,12 +117,14 @@ class Reading(NamedTuple):
     """What a launcher or a framework read.
 
     trees: by name; sources: by dotted path, tree's name first; facts: derived ones (world_size, ...).
+    program: set when this input goes another way than the framework's usual one.
     """
 
     trees: Mapping[str, Any]
     sources: Mapping[str, Source] = NOTHING
     facts: Mapping[str, Any] = NOTHING
     diagnostics: tuple[Diagnostic, ...] = ()
+    program: Program | None = None
 
 
 class Launched(NamedTuple):

@@ -151,7 +151,7 @@ class _Run:
             return
         if moment.phase is Phase.ENGINE and "engine" not in self.trees:
             self.config = copied(self.trees.get("ds"))
-            self.trees["engine"] = copied(self.config) if isinstance(self.config, dict) else {}
+            self.trees["engine"] = copied(self.config) if isinstance(self.config, dict | Unknown) else {}
         writes: dict[str, tuple[OverrideRule, Any, str]] = {}
         for rule in self.book.rules.get(name, ()):
             held = _asked(rule.when, view, rule.code)

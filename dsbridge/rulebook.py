@@ -7,6 +7,7 @@ from dsbridge.formats.calls import Attribute, CallSite, Name, Script, Unread, is
 from dsbridge.formats.document import Document, read_text
 from dsbridge.formats.json import json_error, read_json
 from dsbridge.formats.script import read_script
+from dsbridge.formats.script_files import Loaded, read_with_files
 from dsbridge.formats.yaml import read_yaml, scalar_1_1
 from dsbridge.language import Expr
 from dsbridge.language.groups import (
@@ -22,6 +23,7 @@ from dsbridge.language.groups import (
     listed,
     merged,
     pluck,
+    values,
     without,
 )
 from dsbridge.language.logic import (
@@ -66,12 +68,16 @@ from dsbridge.language.numbers import (
     trouble,
 )
 from dsbridge.language.text import (
+    all_digits,
     as_repr,
+    counting,
     ends_with,
+    inside,
     joined,
     last_word,
     lines,
     lower,
+    split,
     starts_with,
     text,
     to_text,
@@ -121,6 +127,7 @@ __all__ = [
     "Launched",
     "Launcher",
     "Layer",
+    "Loaded",
     "Loudness",
     "Moment",
     "Name",
@@ -138,6 +145,7 @@ __all__ = [
     "Versions",
     "Words",
     "add",
+    "all_digits",
     "all_of",
     "always",
     "among",
@@ -150,6 +158,7 @@ __all__ = [
     "choose",
     "copied",
     "count",
+    "counting",
     "differs",
     "div",
     "ends_with",
@@ -164,6 +173,7 @@ __all__ = [
     "has",
     "here",
     "here_path",
+    "inside",
     "is_a",
     "is_auto",
     "is_plain",
@@ -191,12 +201,14 @@ __all__ = [
     "read_json",
     "read_script",
     "read_text",
+    "read_with_files",
     "read_yaml",
     "reads_as_float",
     "reads_as_int",
     "same",
     "scalar_1_1",
     "sources_of",
+    "split",
     "starts_with",
     "store",
     "sub",
@@ -210,5 +222,6 @@ __all__ = [
     "type_name",
     "unread",
     "upper",
+    "values",
     "without",
 ]

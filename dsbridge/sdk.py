@@ -1,6 +1,7 @@
 """Everything a plugin may use: a plugin imports from here, and from no other dsbridge module."""
 
 from dsbridge.artifacts import Artifacts
+from dsbridge.deepspeed.arguments import Arguments, read_arguments
 from dsbridge.deepspeed.config import DsConfig, auto_left_out, ds_config, ds_key_of
 from dsbridge.deepspeed.dialect import Dialect
 from dsbridge.deepspeed.optimizer import owner_is_deepspeed as optimizer_by_deepspeed
@@ -31,6 +32,7 @@ __all__ = [
     "AUTO",
     "SAME",
     "UNSET",
+    "Arguments",
     "Artifacts",
     "Base",
     "BatchNumbers",
@@ -68,6 +70,7 @@ __all__ = [
     "node_rank",
     "optimizer_by_deepspeed",
     "place",
+    "read_arguments",
     "scheduler_by_deepspeed",
     "show",
     "to_json",

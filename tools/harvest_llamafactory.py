@@ -1,11 +1,13 @@
 """Harvest the arguments that LLaMA-Factory's YAML takes, from the sources of some versions. Imports none.
 
     python tools/harvest_llamafactory.py --out plugins/dsbridge_llamafactory/arguments.json \
+        --lines plugins/dsbridge_llamafactory/rules/lines.json \
         llamafactory=0.9.3:FOLDER ... transformers=4.52.4:FOLDER ...
 
-FOLDER holds the package: a site-packages, or an unpacked wheel. LLaMA-Factory's own arguments go by its version,
-those it inherits from TrainingArguments by Transformers'. An argument is [class, kind, choices, since, until], a
-template [since, until]; "" where it is in the oldest or newest version harvested; `until` is excluded.
+FOLDER holds the package: a site-packages, or an unpacked wheel. LLaMA-Factory's own arguments go by its
+version, those it inherits from TrainingArguments by Transformers'. An argument is [class, kind, choices,
+since, until], a template [since, until]; "" where it is in the oldest or newest version harvested. `until` is
+excluded.
 """
 
 from __future__ import annotations
@@ -35,17 +37,20 @@ def main() -> None:
     """Write the table."""
     parser = argparse.ArgumentParser(description="Harvest LLaMA-Factory's arguments.")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--lines", type=Path, help="also write on which lines the rules' quotes stand")
     parser.add_argument("sources", nargs="+", metavar="PACKAGE=VERSION:FOLDER")
     options = parser.parse_args()
     found: dict[str, dict[str, dict[str, Argument]]] = {"llamafactory": {}, "transformers": {}}
     templates: dict[str, dict[str, Argument]] = {}
+    folders: dict[tuple[str, str], Path] = {}
     for source in options.sources:
         package, _, rest = source.partition("=")
         version, _, folder = rest.partition(":")
+        folders[package, version] = Path(folder)
         harvest = own if package == "llamafactory" else inherited
         found[package][version] = dict(harvest(Path(folder)))
         if package == "llamafactory":
-            templates[version] = {name: ("", "", ()) for name in template_names(Path(folder))}
+            templates[version] = dict.fromkeys(template_names(Path(folder)), ("", "", ()))
     table = {
         "generated_by": "tools/harvest_llamafactory.py",
         "versions": {package: sorted(versions, key=order) for package, versions in found.items()},
@@ -53,6 +58,22 @@ def main() -> None:
         "templates": {name: row[-2:] for name, row in merged(templates).items()},
     }
     options.out.write_text(to_text(table), encoding="utf-8")
+    if options.lines:
+        options.lines.write_text(json.dumps(quoted_lines(folders), indent=0) + "\n", encoding="utf-8")
+
+
+def quoted_lines(folders: dict[tuple[str, str], Path]) -> dict[str, str]:
+    """The line of each rule's quote in the sources of its version. Needs dsbridge and its plugins."""
+    from dsbridge_llamafactory.rules import all_rules
+
+    found = {}
+    for rule in all_rules():
+        proof = rule.evidence[0]
+        text = (folders[proof.package, proof.version] / proof.file).read_text(encoding="utf-8")
+        lines = [number for number, line in enumerate(text.splitlines(), 1) if proof.quote in line]
+        assert lines, f"{rule.code}: {proof.file} has no {proof.quote!r}"
+        found[rule.code] = str(lines[0])
+    return found
 
 
 def to_text(table: dict[str, Any]) -> str:

@@ -21,6 +21,9 @@ from dsbridge.values import UNSET, Unknown
 from dsbridge.verification import message_matches
 
 TINY = Path(__file__).with_name("tiny_model_config.json")
+# The data that lie beside every case, as conformance/tiny.py writes them, but for the rows.
+INDEX = {name: {"file_name": "alpaca.json"} for name in ("identity", "alpaca_en_demo", "alpaca_zh_demo")}
+DATA = {"data/dataset_info.json": json.dumps(INDEX), "data/alpaca.json": "[]"}
 # What every prediction must say of the engine.
 SAID = (
     "train_batch_size",
@@ -41,6 +44,7 @@ def predicted(
     """The prediction for a recorded case, from its files and command alone (and its facts)."""
     memory = dict(row["files"])
     memory.setdefault("model/config.json", TINY.read_text(encoding="utf-8"))
+    memory |= {name: text for name, text in DATA.items() if name not in memory}
     gpu = row["gpu"]
     facts = {"bf16_supported": gpu["bf16"], "fp16_supported": gpu["fp16"], "gpus": row["world_size"]}
     if with_facts:

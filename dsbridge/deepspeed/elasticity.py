@@ -60,9 +60,10 @@ _HCN = (
 _BATCH = ("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps")
 _CONTROL = (
     "One or more batch related parameters were found in your ds_config (train_batch_size, "
-    "train_micro_batch_size_per_gpu, and/or gradient_accumulation_steps). These parameters *will not be used* since "
-    "elastic training is enabled, which takes control of these parameters. If you want to suppress this error (the "
-    "parameters will be silently ignored) please set ignore_non_elastic_batch_info':true in your elasticity config."
+    "train_micro_batch_size_per_gpu, and/or gradient_accumulation_steps). These parameters *will not be "
+    "used* since elastic training is enabled, which takes control of these parameters. If you want to "
+    "suppress this error (the parameters will be silently ignored) please set "
+    "ignore_non_elastic_batch_info':true in your elasticity config."
 )
 
 

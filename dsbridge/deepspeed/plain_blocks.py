@@ -129,6 +129,11 @@ def _overlap(made: dict[str, Any], given: Mapping[str, Any]) -> None:
         made["overlap_comm"] = made["stage"] == 3
 
 
+def _not_negative(made: dict[str, Any], given: Mapping[str, Any]) -> None:
+    if made["loss_scale"] < 0:
+        raise NotPlain
+
+
 def _ratio(made: dict[str, Any], given: Mapping[str, Any]) -> None:
     offload = made["offload_optimizer"]
     if offload and offload["ratio"] < 1.0 and made["stage"] != 3:
@@ -153,7 +158,7 @@ _VALIDATORS: Mapping[str, Callable[[dict[str, Any], Mapping[str, Any]], None]] =
         "overlap_comm_valid": _overlap,
         "offload_ratio_check": _ratio,
         "compute_grad_norm_valid": _only_defaults("compute_grad_norm"),
-        "_validate_loss_scale": _fine,  # the field itself is a float >= 0
+        "_validate_loss_scale": _not_negative,
         "_reject_non_integer_scale_params": _fine,
         "_validate_dynamic_loss_scale_params": _only_defaults("loss_scale_window", "min_loss_scale"),
         "_coerce_container_types": _pydantic,

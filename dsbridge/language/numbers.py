@@ -119,6 +119,7 @@ def reads_as_float(value: Any) -> Any:
 _SIGNS: dict[str, Any] = {
     "|": operator.or_,
     "//": operator.floordiv,
+    "//=": operator.ifloordiv,
     ">": operator.gt,
     "<": operator.lt,
     "-": operator.sub,

@@ -89,6 +89,12 @@ def lines(view: View, *args: Any) -> Any:
     return "\n".join(str(value) for value in values if value)
 
 
+@op("{0} without its tree's name")
+def inside(path: Any) -> Any:
+    """`zero_optimization.stage` of `ds.zero_optimization.stage`."""
+    return str(path).partition(".")[2]
+
+
 @op("{0} consists of digits")
 def all_digits(value: Any) -> Any:
     """str.isdigit(); false for what is no text."""

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from dsbridge.sdk import Framework, Rendered, RenderRequest, hookimpl
 from dsbridge_accelerate.codes import CODES
+
+if TYPE_CHECKING:  # only the commands that read import these
+    from dsbridge.rulebook import Launcher, Layer, Reader
 
 
 def _render(request: RenderRequest) -> Rendered:
     from dsbridge_accelerate.render import render  # other targets need none of it
 
     return render(request)
+
+
+def _reader() -> Reader:
+    from dsbridge_accelerate.reader import READER
+
+    return READER
 
 
 FRAMEWORK = Framework(
@@ -21,6 +31,7 @@ FRAMEWORK = Framework(
     requires={"accelerate": ">=1.6,<=1.15.0"},
     render=_render,
     codes=CODES,
+    reader=_reader,
 )
 
 
@@ -28,3 +39,21 @@ FRAMEWORK = Framework(
 def dsbridge_frameworks() -> Iterable[Framework]:
     """The target `accelerate`."""
     return (FRAMEWORK,)
+
+
+@hookimpl
+def dsbridge_launchers() -> Iterable[Launcher]:
+    """`accelerate launch`."""
+    from dsbridge_accelerate.launcher import LAUNCHER
+
+    return (LAUNCHER,)
+
+
+@hookimpl
+def dsbridge_layer(name: str) -> Layer | None:
+    """What Accelerate does to the DeepSpeed config."""
+    if name != "accelerate":
+        return None
+    from dsbridge_accelerate.layer import LAYER
+
+    return LAYER

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from dsbridge.sdk import Framework, Rendered, RenderRequest, hookimpl
 from dsbridge_llamafactory import codes
+
+if TYPE_CHECKING:
+    from dsbridge.rulebook import Launcher, Layer, Reader
 
 
 def _render(request: RenderRequest) -> Rendered:
     from dsbridge_llamafactory.render import render  # other targets need none of it
 
     return render(request)
+
+
+def _reader() -> Reader:
+    from dsbridge_llamafactory.reader import READER
+
+    return READER
 
 
 FRAMEWORK = Framework(
@@ -21,6 +31,7 @@ FRAMEWORK = Framework(
     requires={"llamafactory": ">=0.9.3,<=0.9.5"},
     render=_render,
     codes=codes.ALL,
+    reader=_reader,
 )
 
 
@@ -28,3 +39,21 @@ FRAMEWORK = Framework(
 def dsbridge_frameworks() -> Iterable[Framework]:
     """LLaMA-Factory."""
     return (FRAMEWORK,)
+
+
+@hookimpl
+def dsbridge_launchers() -> Iterable[Launcher]:
+    """llamafactory-cli."""
+    from dsbridge_llamafactory.cli import LAUNCHERS
+
+    return LAUNCHERS
+
+
+@hookimpl
+def dsbridge_layer(name: str) -> Layer | None:
+    """LLaMA-Factory's rules."""
+    if name != "llamafactory":
+        return None
+    from dsbridge_llamafactory.layer import LAYER
+
+    return LAYER

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from dsbridge.sdk import Framework, Rendered, RenderRequest, hookimpl
 from dsbridge_trainer import codes
+
+if TYPE_CHECKING:
+    from dsbridge.rulebook import Layer, Reader
 
 
 def _render(request: RenderRequest) -> Rendered:
     from dsbridge_trainer.render import render  # other targets need none of it
 
     return render(request)
+
+
+def _reader() -> Reader:
+    from dsbridge_trainer.reader import READER
+
+    return READER
 
 
 FRAMEWORK = Framework(
@@ -22,6 +32,7 @@ FRAMEWORK = Framework(
     requires={"transformers": ">=5.6.0,<=5.23.0"},
     render=_render,
     codes=codes.ALL,
+    reader=_reader,
 )
 
 
@@ -29,3 +40,13 @@ FRAMEWORK = Framework(
 def dsbridge_frameworks() -> Iterable[Framework]:
     """The HF Trainer."""
     return (FRAMEWORK,)
+
+
+@hookimpl
+def dsbridge_layer(name: str) -> Layer | None:
+    """What the Trainer does to the DeepSpeed config."""
+    if name != "trainer":
+        return None
+    from dsbridge_trainer.rules import LAYER
+
+    return LAYER

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from dsbridge.sdk import Framework, Rendered, RenderRequest, hookimpl
 from dsbridge_xtuner.codes import CODES
+
+if TYPE_CHECKING:
+    from dsbridge.rulebook import Launcher, Layer, Reader
 
 
 def _render(request: RenderRequest) -> Rendered:
     from dsbridge_xtuner.render import render  # its modules are not needed to list the targets
 
     return render(request)
+
+
+def _reader() -> Reader:
+    from dsbridge_xtuner.reader import READER
+
+    return READER
 
 
 FRAMEWORK = Framework(
@@ -21,6 +31,7 @@ FRAMEWORK = Framework(
     requires={"xtuner": ">=0.2.0,<0.3", "mmengine": "==0.10.6", "deepspeed": "==0.16.2"},
     render=_render,
     codes=CODES,
+    reader=_reader,
 )
 
 
@@ -28,3 +39,21 @@ FRAMEWORK = Framework(
 def dsbridge_frameworks() -> Iterable[Framework]:
     """XTuner alone."""
     return (FRAMEWORK,)
+
+
+@hookimpl
+def dsbridge_launchers() -> Iterable[Launcher]:
+    """The `xtuner` command."""
+    from dsbridge_xtuner.cli import LAUNCHERS
+
+    return LAUNCHERS
+
+
+@hookimpl
+def dsbridge_layer(name: str) -> Layer | None:
+    """XTuner's rules."""
+    if name != "xtuner":
+        return None
+    from dsbridge_xtuner.layer import LAYER
+
+    return LAYER

@@ -24,6 +24,7 @@ RULES = (
     *parse.SCALARS,
     *blocks.BLOCKS,
     *blocks.PRECISION,
+    *blocks.DROPPED,
     *names.NAMES,
     *storage.CHECKPOINT,
     *batch.DERIVE,

@@ -31,8 +31,10 @@ from dsbridge.rulebook import (
 TP_SINCE = "0.16.4"
 COMPILE_SINCE = "0.16.6"
 SEQUENCE_SINCE = "0.17.0"
+SEQUENCE_DTYPE_SINCE = "0.16.5"
 PRECISION_SINCE = "0.17.1"
 AUTOCAST_SINCE = "0.17.2"
+MAX_SINCE = "0.17.2"
 BF16_ALONE_SINCE = "0.17.6"
 BF16_NAMED_SINCE = "0.18.5"
 MASTER_SINCE = "0.18.3"
@@ -193,7 +195,7 @@ def no_attribute(
         ("AttributeError", text(f"'{{}}' object has no attribute '{attribute}'", type_name(value)), (path,)),
         f"DeepSpeed asks `{path}` for its keys without looking at what it is.",
         evidence,
-        {f"engine.{path}": None},
+        {f"engine.{path}": "x" if extra else None},
         {f"engine.{path}": {}},
         versions,
         "Write a mapping, or leave the key out.",

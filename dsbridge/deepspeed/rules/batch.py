@@ -98,7 +98,7 @@ DERIVE = (
         "DS147",
         "what a rank gets cannot be divided by the accumulation steps",
         all_of(_HAS_T, no(_HAS_M), _HAS_G, is_a(_T, "number")),
-        trouble("//", floor_div(_T, WORLD), _G),
+        trouble("//=", floor_div(_T, WORLD), _G),
         (STEPS,),
         ("628", "micro_batch //= grad_acc", "batch/total-and-gas-zero"),
         {f"engine.{TOTAL}": 8, f"engine.{STEPS}": 0},

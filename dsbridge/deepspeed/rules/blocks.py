@@ -11,10 +11,14 @@ from dsbridge.deepspeed.rules._make import (
     refusal,
     since,
     until,
+    write,
 )
 from dsbridge.language.blocks import block_values
 from dsbridge.rulebook import (
+    UNSET,
     Expr,
+    OverrideRule,
+    Range,
     all_of,
     always,
     any_of,
@@ -22,9 +26,12 @@ from dsbridge.rulebook import (
     choose,
     first_set,
     get,
+    here,
     is_a,
+    is_auto,
     is_set,
     item,
+    leaves,
     missing,
     table,
     trouble,
@@ -200,4 +207,35 @@ PRECISION = (
         until(PRECISION_SINCE),
         'Nobody fills an "auto" here: write a number.',
     ),
+)
+
+
+def _dropped(code: str, name: str, recorded: str, versions: tuple[Range, ...] = ()) -> OverrideRule:
+    """DeepSpeedConfigModel.__init__ takes every "auto" for a key that is not there."""
+    autos = leaves(f"engine.{name}", is_auto(here()))
+    return write(
+        code,
+        f'a leftover "auto" in {name} is as if it were not there',
+        "config.parameters",
+        is_set(get(f"engine.{name}")),
+        autos,
+        UNSET,
+        'DeepSpeed fills no "auto"; the field\'s default holds.',
+        ev(
+            "runtime/config_utils.py",
+            "56",
+            'data = {k: v for k, v in data.items() if (v != "auto" or k == "replace_method")}',
+            recorded,
+        ),
+        {f"engine.{name}": {"enabled": "auto"}},
+        {f"engine.{name}": {"enabled": True}},
+        versions,
+        hint="Write the value you want.",
+    )
+
+
+DROPPED = (
+    _dropped("DS265", "zero_optimization", "zero/stage-auto"),
+    _dropped("DS266", "fp16", "precision/fp16-auto-bf16", since(PRECISION_SINCE)),
+    _dropped("DS267", "bf16", "precision/bf16-auto", since(PRECISION_SINCE)),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dsbridge.deepspeed.elasticity import elastic_batch
-from dsbridge.deepspeed.rules._make import NEWEST, ev, refusal, until, write
+from dsbridge.deepspeed.rules._make import NEWEST, ev, no_attribute, refusal, until, write
 from dsbridge.deepspeed.rules.batch import MICRO, STEPS, TOTAL, WORLD
 from dsbridge.rulebook import OverrideRule, all_of, get, is_a, is_set, item, listed, missing, truthy
 
@@ -47,6 +47,20 @@ def _sets(code: str, name: str, part: str) -> OverrideRule:
 
 
 ELASTIC = (
+    no_attribute(
+        "DS262",
+        "elasticity",
+        "get",
+        "config.elasticity",
+        ev(
+            "elasticity/elasticity.py",
+            "205",
+            "return ds_config[ELASTICITY].get(ENABLED, ENABLED_DEFAULT)",
+            "kind/elasticity-null",
+            _OLD,
+        ),
+        until(NEWEST),
+    ),
     refusal(
         "DS255",
         "elasticity cannot set the batch",

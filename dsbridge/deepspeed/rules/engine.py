@@ -103,8 +103,9 @@ CHECKS = (
         (
             "AssertionError",
             text(
-                "data_types.param_dtype='{}' conflicts with the enabled precision mode (model dtype torch.{}). "
-                "Set the matching fp16/bf16 'enabled' flag or omit data_types.param_dtype.",
+                "data_types.param_dtype='{}' conflicts with the enabled precision mode "
+                "(model dtype torch.{}). Set the matching fp16/bf16 'enabled' flag or omit "
+                "data_types.param_dtype.",
                 _PARAM_DTYPE,
                 MODEL_DTYPE,
             ),

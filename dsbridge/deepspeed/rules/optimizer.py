@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dsbridge.deepspeed.rules._make import NEWEST, ev, refusal, until
 from dsbridge.deepspeed.rules.check import STAGE, ZERO_READ
 from dsbridge.deepspeed.rules.engine import CLIENT, NAME, NAMED
@@ -95,9 +93,10 @@ BASIC = (
             text(
                 "You are using ZeRO-Offload with a client provided optimizer (…) which in most cases will "
                 "yield poor performance. Please either use deepspeed.ops.adam.DeepSpeedCPUAdam or set an "
-                "optimizer in your ds-config (https://www.deepspeed.ai/docs/config-json/#optimizer-parameters). "
-                "If you really want to use a custom optimizer w. ZeRO-Offload and understand the performance "
-                'impacts you can also set <"zero_force_ds_cpu_optimizer": false> in your configuration file.'
+                "optimizer in your ds-config (https://www.deepspeed.ai/docs/config-json/"
+                "#optimizer-parameters). If you really want to use a custom optimizer w. ZeRO-Offload and "
+                'understand the performance impacts you can also set <"zero_force_ds_cpu_optimizer": false> '
+                "in your configuration file."
             ),
             ("zero_optimization.offload_optimizer", "zero_force_ds_cpu_optimizer"),
         ),
@@ -204,5 +203,27 @@ BASIC = (
         ),
         {"engine.optimizer.type": "SGD", "engine.optimizer.params.lr": -0.1},
         {"engine.optimizer.type": "SGD", "engine.optimizer.params.lr": 0.1},
+    ),
+    refusal(
+        "DS261",
+        "torch's Muon takes matrices only",
+        _BASIC,
+        all_of(_OURS, eq(_class_of_name(), "torch.Muon")),
+        (
+            "ValueError",
+            "Muon only supports 2D parameters whereas we found a parameter with size: …",
+            ("optimizer.type",),
+        ),
+        "Before 0.17 DeepSpeed had no Muon of its own, and handed all parameters to torch's.",
+        ev(
+            _ENGINE,
+            "1429",
+            "optimizer = torch_optimizer(model_parameters, **optimizer_parameters)",
+            "optimizer/muon",
+            "0.16.2",
+        ),
+        {"engine.optimizer.type": "Muon"},
+        {"engine.optimizer.type": "SGD"},
+        hint="Use a newer DeepSpeed, or another optimizer.",
     ),
 )

@@ -8,6 +8,7 @@ from dsbridge.deepspeed.rules._make import (
     LOAD_SINCE,
     NEWEST,
     RANKS,
+    SEQUENCE_DTYPE_SINCE,
     SEQUENCE_SINCE,
     between,
     ev,
@@ -164,7 +165,9 @@ def _removed(
     )
 
 
-def _comm(codes: tuple[str, str], key: str, recorded: tuple[str, str]) -> tuple[OverrideRule, ...]:
+def _comm(
+    codes: tuple[str, str], key: str, recorded: tuple[str, str], versions: tuple[Range, ...] = ()
+) -> tuple[OverrideRule, ...]:
     value = get(f"engine.{key}")
     given = all_of(is_set(value), no(is_a(value, "null")))
     supported = ["fp16", "bf16", "fp32"]
@@ -181,7 +184,8 @@ def _comm(codes: tuple[str, str], key: str, recorded: tuple[str, str]) -> tuple[
             ev("runtime/config.py", "220", "val = val.lower() if val is not None else val", recorded[0]),
             {f"engine.{key}": 16},
             {f"engine.{key}": "fp16"},
-            hint=hint,
+            versions,
+            hint,
         ),
         refusal(
             codes[1],
@@ -195,7 +199,8 @@ def _comm(codes: tuple[str, str], key: str, recorded: tuple[str, str]) -> tuple[
             ),
             {f"engine.{key}": "float8"},
             {f"engine.{key}": "BF16"},
-            hint=hint,
+            versions,
+            hint,
         ),
     )
 
@@ -208,7 +213,8 @@ SCALARS = (
     *_comm(
         ("DS107", "DS108"),
         "seq_parallel_communication_data_type",
-        ("scalar/seq-comm-number", "scalar/seq-comm-wrong"),
+        ("kind/seq-comm-number", "scalar/seq-comm-wrong"),
+        since(SEQUENCE_DTYPE_SINCE),
     ),
     refusal(
         "DS109",

@@ -7,6 +7,8 @@ from typing import Any
 from dsbridge.deepspeed.rules._make import (
     BF16_ALONE_SINCE,
     BF16_NAMED_SINCE,
+    MAX_SINCE,
+    NEWEST,
     RANKS,
     WARMUP_SINCE,
     between,
@@ -86,6 +88,8 @@ _HIGH = choose(
     choose(is_a(_param("warmup_max_lr", None), "null"), LR, _param("warmup_max_lr", None)),
     _param("warmup_max_lr", 0.001),
 )
+_LIST = _param("warmup_max_lr", 0.001)
+_LENGTH = 'raise ValueError("expected {} value for {}, got {}".format('
 _OLD_HIGH = _param("warmup_max_lr", 0.001)
 
 
@@ -102,7 +106,7 @@ def _row(
 ) -> OverrideRule:
     file, line, quote, recorded = where
     version = more.pop("version", "0.19.8")
-    base = {"engine.optimizer.type": "AdamW"}
+    base = {"engine.optimizer.type": "AdamW", "engine.zero_optimization.stage": 2}
     return refusal(
         code,
         title,
@@ -222,27 +226,29 @@ MAKE = (
 
 def _lists() -> tuple[OverrideRule, ...]:
     rows = []
-    for code, value, name, recorded in (
-        ("DS216", _LOW, "min", "scheduler/min-list"),
-        ("DS217", _HIGH, "max", "scheduler/max-list"),
-    ):
+    for codes, value, name in ((("DS216", "DS263"), _LOW, "min"), (("DS217", "DS264"), _LIST, "max")):
         many = count(choose(is_a(value, "list"), value, [0]))
-        rows.append(
-            _row(
-                code,
-                f"warmup_{name}_lr is a list",
-                all_of(_WARMUP, differs(many, 1)),
-                (
-                    "ValueError",
-                    text("expected 1 value for {}_lr, got {}", name, choose(eq(1, 1), many, many)),
-                    (f"scheduler.params.warmup_{name}_lr",),
-                ),
-                "A list has one learning rate for each parameter group, and there is one.",
-                (_FILE, "307", 'raise ValueError("expected {} value for {}, got {}".format(', recorded),
-                {f"warmup_{name}_lr": [1, 2]},
-                versions=since(WARMUP_SINCE),
+        for code, got, line, version, versions in (
+            (codes[0], many, "307", "0.19.8", since(NEWEST)),
+            (codes[1], value, "724", "0.18.4", until(NEWEST)),
+        ):
+            rows.append(
+                _row(
+                    code,
+                    f"warmup_{name}_lr is a list of another length",
+                    all_of(_WARMUP, differs(many, 1)),
+                    (
+                        "ValueError",
+                        text("expected 1 value for {}_lr, got {}", name, got),
+                        (f"scheduler.params.warmup_{name}_lr",),
+                    ),
+                    "A list has one learning rate for each parameter group, and there is one.",
+                    (_FILE, line, _LENGTH, f"scheduler/{name}-list"),
+                    {f"warmup_{name}_lr": [1, 2]},
+                    versions=versions,
+                    version=version,
+                )
             )
-        )
     return tuple(rows)
 
 
@@ -262,12 +268,13 @@ def _number_rows() -> tuple[OverrideRule, ...]:
         _row(
             "DS218", "learning rates must be numbers", all_of(_WARMUP, is_set(new)),
             ("TypeError", item(new, "message"), fields), why, (*where, "scheduler/max-auto"),
-            {"warmup_max_lr": "auto"}, versions=since(WARMUP_SINCE), hint="Write numbers.",
+            {"warmup_max_lr": "auto"}, versions=since(MAX_SINCE), hint="Write numbers.",
         ),
         _row(
             "DS219", "learning rates must be numbers", all_of(_WARMUP, is_set(old)),
-            ("TypeError", item(old, "message"), fields), why, (*where, "scheduler/max-auto"),
-            {"warmup_max_lr": "auto"}, versions=until(WARMUP_SINCE), hint="Write numbers.", version="0.18.4",
+            ("TypeError", item(old, "message"), fields), why,
+            (where[0], "667", where[2], "scheduler/max-null"),
+            {"warmup_max_lr": "auto"}, versions=until(MAX_SINCE), hint="Write numbers.", version="0.16.2",
         ),
         _row(
             "DS220", "warmup_num_steps must be a number", all_of(any_of(_WARMUP, _COSINE), is_set(larger)),
@@ -288,6 +295,7 @@ def _number_rows() -> tuple[OverrideRule, ...]:
 
 
 def _torch(code: str, wrapper: Expr, recorded: str, **more: Any) -> OverrideRule:
+    line = "1019" if more.get("version") else "1935"
     plain = any_of(starts_with(wrapper, "torch."), eq(wrapper, MADE_CLASS))
     return _row(
         code,
@@ -295,7 +303,7 @@ def _torch(code: str, wrapper: Expr, recorded: str, **more: Any) -> OverrideRule
         all_of(_MAKES, no(has(_DS, _TYPE)), no(plain)),
         ("TypeError", text("{} is not an Optimizer", last_word(wrapper)), ("scheduler.type",)),
         "DeepSpeed hands them the optimizer that it has wrapped.",
-        (_ENGINE, "1935", "instantiated_scheduler = scheduler(optimizer, **scheduler_params)", recorded),
+        (_ENGINE, line, "instantiated_scheduler = scheduler(optimizer, **scheduler_params)", recorded),
         {"step_size": 10},
         "StepLR",
         **more,
@@ -335,7 +343,8 @@ def _made(
 
 
 _LINES = {
-    "DS224": "2353", "DS225": "1895", "DS226": "2359", "DS259": "1515", "DS227": "1314", "DS228": "2163", "DS229": "2163",
+    "DS224": "2353", "DS225": "1895", "DS226": "2359", "DS259": "1515", "DS227": "1314",
+    "DS228": "2163", "DS229": "2163",
 }  # fmt: skip
 _AROUND = "What ZeRO or a 16-bit format puts around the optimizer."
 MADE = (
@@ -369,12 +378,12 @@ MADE = (
     _made(
         "DS228", "batch.data_parallel", _PARALLEL, "Ranks that share one layer see the same samples.",
         "tp/two", "self.dp_world_size = groups._get_data_parallel_world_size()",
-        {"fact.world_size": 4},
+        {"engine.bf16.enabled": True, "fact.world_size": 4},
     ),
     _made(
         "DS229", "batch.global", mul(get(f"made.{MICRO}"), get(f"made.{STEPS}"), _PARALLEL),
         "DeepSpeed's own count takes every rank for a data parallel one.",
         "tp/two", "self.dp_world_size = groups._get_data_parallel_world_size()",
-        {"fact.world_size": 4, f"made.{MICRO}": 2, f"made.{STEPS}": 1},
+        {"engine.bf16.enabled": True, "fact.world_size": 4, f"made.{MICRO}": 2, f"made.{STEPS}": 1},
     ),
 )  # fmt: skip

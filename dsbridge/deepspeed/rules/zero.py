@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from dsbridge.deepspeed.rules._make import MASTER_SINCE, param, since
-from dsbridge.deepspeed.rules.check import BF16_READ, FP16_READ, STAGE, ZERO_READ
+from dsbridge.deepspeed.rules._make import MASTER_SINCE, param, since, until
+from dsbridge.deepspeed.rules.check import BF16_READ, FP16_ON, FP16_READ, STAGE, ZERO_READ
 from dsbridge.deepspeed.rules.optimizer import DEVICE, HAS_OPTIMIZER, MADE_CLASS
 from dsbridge.deepspeed.rules.wrapper import BF16_WRAPPER, NORM_FIELD, NORM_OFF, engine_row
 from dsbridge.rulebook import (
@@ -145,6 +145,46 @@ WRAP = (
         },
         {"engine.optimizer.type": "AdamW", "engine.zero_optimization.stage": 2},
         versions=since(MASTER_SINCE),
+        hint="Offload the optimizer to the CPU.",
+    ),
+    engine_row(
+        "DS260",
+        "fp16 master weights without offload",
+        all_of(
+            _STAGE_1_2,
+            HAS_OPTIMIZER,
+            truthy(FP16_ON),
+            truthy(item(FP16_READ, "fp16_master_weights_and_grads")),
+            no(all_of(_OFFLOADS, eq(MADE_CLASS, "deepspeed.DeepSpeedCPUAdam"))),
+        ),
+        (
+            "AssertionError",
+            text(
+                "fp16_master_and_gradients requires optimizer to support keeping fp16 master and gradients "
+                "while keeping the optimizer states in fp32.Currently only supported using ZeRO-Offload with "
+                "DeepSpeedCPUAdam. But current setting is ZeRO-Offload:{} and optimizer type <class '…'>."
+                "Either disable fp16_master_weights_and_gradients or enable {} Offload with "
+                "DeepSpeedCPUAdam.",
+                choose(_OFFLOADS, "True", "False"),
+                _NAMES,
+            ),
+            ("fp16.fp16_master_weights_and_grads",),
+        ),
+        "Only DeepSpeed's CPU Adam updates 16-bit weights.",
+        (
+            _ZERO_1_2,
+            "237",
+            "fp16_master_and_gradients requires optimizer to support",
+            "precision/fp16-master",
+        ),
+        {
+            "engine.optimizer.type": "AdamW",
+            "engine.zero_optimization.stage": 2,
+            "engine.fp16": {"enabled": True, "fp16_master_weights_and_grads": True},
+        },
+        {"engine.optimizer.type": "AdamW", "engine.zero_optimization.stage": 2},
+        versions=until(MASTER_SINCE),
+        version="0.16.2",
         hint="Offload the optimizer to the CPU.",
     ),
     engine_row(
