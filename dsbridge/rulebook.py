@@ -3,6 +3,7 @@
 Apart from the sdk because `render` needs none of it and should not wait for it.
 """
 
+from dsbridge.deepspeed.moments import ENGINE, INITIALIZE, PARSE
 from dsbridge.formats.calls import Attribute, CallSite, Name, Script, Unread, is_plain
 from dsbridge.formats.document import Document, read_text
 from dsbridge.formats.json import json_error, read_json
@@ -10,6 +11,7 @@ from dsbridge.formats.script import read_script
 from dsbridge.formats.script_files import Loaded, read_with_files
 from dsbridge.formats.yaml import read_yaml, scalar_1_1
 from dsbridge.language import Expr
+from dsbridge.language.blocks import block_problem, block_values, elastic_batch
 from dsbridge.language.groups import (
     among,
     block,
@@ -115,6 +117,9 @@ from dsbridge.values import UNSET, Unknown
 
 __all__ = [
     "COMMAND",
+    "ENGINE",
+    "INITIALIZE",
+    "PARSE",
     "UNSET",
     "Attribute",
     "Call",
@@ -153,6 +158,8 @@ __all__ = [
     "as_repr",
     "at_most",
     "block",
+    "block_problem",
+    "block_values",
     "ceil",
     "children",
     "choose",
@@ -161,6 +168,7 @@ __all__ = [
     "counting",
     "differs",
     "div",
+    "elastic_batch",
     "ends_with",
     "eq",
     "fact",

@@ -9,10 +9,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dsbridge.language import op
-from dsbridge.language.blocks import unknown_in
-from dsbridge.language.logic import merged_needs
-
 # Highly composite numbers: those with more divisors than any smaller one.
 _HCN = (
     *(
@@ -67,12 +63,8 @@ _CONTROL = (
 )
 
 
-@op("the batch that elasticity computes of {0} for {1} ranks")
-def elastic_batch(config: Any, world: Any) -> Any:
+def elastic(config: Any, world: Any) -> Any:
     """{"total", "micro", "steps"}, or {"type", "message", "field"} of what stops DeepSpeed."""
-    needs = list(unknown_in(config))
-    if needs:
-        return merged_needs(needs)
     block = config.get("elasticity")
     if not isinstance(block, Mapping):
         message = f"'{type(block).__name__}' object has no attribute 'get'"

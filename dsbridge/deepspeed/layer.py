@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dsbridge.deepspeed.blocks import Blocks
+from dsbridge.deepspeed.elasticity import elastic
 from dsbridge.deepspeed.moments import MOMENTS
 from dsbridge.deepspeed.rules import RULES
 from dsbridge.rules import Layer, Versions, numbers
@@ -74,6 +75,7 @@ LAYER = Layer(
     rules=RULES,
     tables={
         "deepspeed.blocks": blocks,
+        "deepspeed.elasticity": lambda versions: elastic,
         "deepspeed.removed.top_level": _texts("top_level"),
         "deepspeed.removed.zero_optimization": _texts("zero_optimization"),
         "deepspeed.defaults": _defaults,

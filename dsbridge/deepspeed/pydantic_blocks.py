@@ -15,7 +15,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from dsbridge.deepspeed.blocks import PARTS, Blocks, Problem
 from dsbridge.deepspeed.validators import VALIDATORS
-from dsbridge.values import UNSET
 
 
 class dtype:
@@ -186,4 +185,3 @@ def _fields(name: str, value: Mapping[str, Any], error: ValidationError) -> tupl
         path = [part for part in finding["loc"] if isinstance(part, str)]
         found.append(".".join(path if name == "monitor" and path else [name, *path]))
     return tuple(dict.fromkeys(found))
-

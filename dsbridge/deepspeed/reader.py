@@ -87,7 +87,10 @@ def _lone_config(setup: Setup) -> Reading:
     """A DeepSpeed config alone: what its engine would be, as far as a config says."""
     name = setup.words.items[0] if setup.words.items else setup.given[0]
     found = read_config(setup.files, name)
-    trees: dict[str, Any] = {"given": {"call": True, "has_model": True, "path": True}, "init": {}}
+    trees: dict[str, Any] = {
+        "given": {"call": True, "config": True, "has_model": True, "path": True},
+        "init": {},
+    }
     if isinstance(found.value, dict):
         trees["ds"] = found.value
         trees["init"]["optimizer"] = {"class": unread("init.optimizer.class")}

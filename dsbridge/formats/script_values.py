@@ -172,7 +172,7 @@ class Expressions:
             found = self.value(function)
             owner, name = None, found.name if isinstance(found, Name) else ast.unparse(function)
         args, keywords, places, more = self._arguments(node)
-        done = self._builtin(node, owner, name, args, keywords)
+        done = None if more else self._builtin(node, owner, name, args, keywords)
         if done is not None:
             return done[0]
         call = CallSite(
@@ -215,8 +215,8 @@ class Expressions:
         self, node: ast.Call, owner: Any, name: str, args: list[Any], keywords: dict[str, Any]
     ) -> tuple[Any] | None:
         """Calls that are computed here: dict(), int(), os.environ.get() of a known variable, d.update()."""
-        if name == "dict" and not args and not any(word.arg is None for word in node.keywords):
-            return (dict(keywords),)
+        if name == "dict" and all(isinstance(arg, dict) for arg in args[:1]) and len(args) < 2:
+            return ({**(args[0] if args else {}), **keywords},)
         if name in ("int", "float", "str") and len(args) == 1 and is_plain(args[0]):
             try:
                 return ({"int": int, "float": float, "str": str}[name](args[0]),)

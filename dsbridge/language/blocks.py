@@ -40,3 +40,10 @@ def block_values(value: Any, name: str, classes: Any) -> Any:
         return merged_needs(needs)
     found = classes.values(name, value)
     return UNSET if found is None else found
+
+
+@op("the batch that elasticity computes of {0} for {1} ranks")
+def elastic_batch(config: Any, world: Any, compute: Any) -> Any:
+    """{"total", "micro", "steps"}, or {"type", "message", "field"} of what stops DeepSpeed."""
+    needs = list(unknown_in(config))
+    return merged_needs(needs) if needs else compute(config, world)

@@ -18,6 +18,7 @@ CHECKPOINTING = Code(
 )
 FSDP_WRAP = Code("LF013", "wrap-assumed", Severity.INFO, "No wrapping is given; the usual one is written.")
 FILE_NAME = Code("LF014", "file-name", Severity.ERROR, "LLaMA-Factory's launcher splits at spaces.")
+UNREAD = Code("LF015", "settings-unread", Severity.ERROR, "The script makes the settings as it runs.")
 ALL = (
     REQUIRED,
     METHOD_ASSUMED,
@@ -31,4 +32,5 @@ ALL = (
     CHECKPOINTING,
     FSDP_WRAP,
     FILE_NAME,
+    UNREAD,
 )

@@ -14,7 +14,7 @@ from dsbridge.spec.load import load_mapping
 from tests.conftest import ROOT
 from tools.merge_versions import RECORDED, STRICT, TABLE, merged, strict
 
-VERSIONS = ("0.16.2", "0.18.4", "0.19.8")
+VERSIONS = ("0.16.2", "0.16.9", "0.18.4", "0.19.8")
 # replaced by other keys, which the spec has; parsing reads them as those
 LEGACY = {
     "cpu_offload",

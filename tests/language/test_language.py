@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsbridge import rulebook
+from dsbridge.deepspeed.blocks import Blocks
 from dsbridge.language import OPS, Expr, LanguageError, describe, evaluate, facts_in, paths_in
 from dsbridge.rulebook import (
     UNSET,
@@ -22,12 +23,16 @@ from dsbridge.rulebook import (
     as_repr,
     at_most,
     block,
+    block_problem,
+    block_values,
     ceil,
     children,
     choose,
     count,
+    counting,
     differs,
     div,
+    elastic_batch,
     ends_with,
     eq,
     fact,
@@ -70,6 +75,7 @@ from dsbridge.rulebook import (
     to_float,
     to_int,
     to_text,
+    trouble,
     truthy,
     type_name,
     upper,
@@ -99,6 +105,20 @@ class View:
 TREES = {
     "ds": {"stage": "auto", "n": 6, "zero": {"x": "auto", "y": {"z": "auto"}, "k": 1}, "none": None},
     "loaders": [{"batch_size": 4}, {"batch_size": 2}, {"other": 1}],
+}
+CLASSES = Blocks("0.19.8")
+PROBLEM = {
+    "type": "ValidationError",
+    "message": "1 validation error for DeepSpeedZeroConfig\nfoo\n  Extra inputs are not permitted "
+    "[type=extra_forbidden, input_value=1, input_type=int]\n    …",
+    "fields": ["zero_optimization.foo"],
+}
+BF16 = {
+    "enabled": False,
+    "immediate_grad_update": False,
+    "check_grad_overflow": True,
+    "bf16_master_weights_and_grads": False,
+    "bf16_optimizer_states": False,
 }
 CASES = [
     (get("ds.n"), 6),
@@ -140,6 +160,16 @@ CASES = [
     (div(1, 4), 0.25),
     (floor_div(7, 2), 3),
     (mod(7, 2), 1),
+    (trouble("//", 7, 0), {"type": "ZeroDivisionError", "message": "integer division or modulo by zero"}),
+    (trouble("*", "a", 10**12), UNSET),
+    (trouble("-", 2, 1), UNSET),
+    (counting(2), ["0", "1"]),
+    (block_problem({"stage": 2}, "zero_optimization", CLASSES), UNSET),
+    (item(block_problem({"foo": 1}, "zero_optimization", CLASSES), "fields"), ["zero_optimization.foo"]),
+    (block_problem({"foo": 1}, "zero_optimization", CLASSES), PROBLEM),
+    (item(block_values({"stage": "2"}, "zero_optimization", CLASSES), "stage"), 2),
+    (block_values({}, "bf16", CLASSES), BF16),
+    (elastic_batch({"a": 1}, 2, lambda config, world: {**config, "b": world}), {"a": 1, "b": 2}),
     (ceil(1.2), 2),
     (less(1, 2), True),
     (at_most(2, 2), True),

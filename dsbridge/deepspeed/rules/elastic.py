@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from dsbridge.deepspeed.elasticity import elastic_batch
 from dsbridge.deepspeed.rules._make import NEWEST, ev, no_attribute, refusal, until, write
 from dsbridge.deepspeed.rules.batch import MICRO, STEPS, TOTAL, WORLD
-from dsbridge.rulebook import OverrideRule, all_of, get, is_a, is_set, item, listed, missing, truthy
+from dsbridge.rulebook import (
+    OverrideRule,
+    all_of,
+    elastic_batch,
+    get,
+    is_a,
+    is_set,
+    item,
+    listed,
+    missing,
+    table,
+    truthy,
+)
 
 _BLOCK = get("engine.elasticity")
 _ON = all_of(is_a(_BLOCK, "dict"), truthy(item(_BLOCK, "enabled")))
-_FOUND = elastic_batch(get("engine"), WORLD)
+_FOUND = elastic_batch(get("engine"), WORLD, table("deepspeed.elasticity"))
 _EXAMPLE: dict[str, Any] = {
     "engine.elasticity": {
         "enabled": True,

@@ -14,7 +14,6 @@ from dsbridge.deepspeed.rules._make import (
     since,
 )
 from dsbridge.rulebook import (
-    OverrideRule,
     all_of,
     any_of,
     as_repr,
@@ -38,69 +37,68 @@ _KEEP = param("data_types.keep_in_fp32_modules", "auto")
 _MODES = ["WARN", "IGNORE", "FAIL"]
 
 
-def _strict_blocks() -> tuple[OverrideRule, ...]:
-    return (
-        block_rule(
-            "DS141",
-            "compile",
-            param("compile", block({})),
-            is_set(get("engine.compile")),
-            ev(
-                "runtime/config.py",
-                "584",
-                "self.compile_config = CompileConfig(**param_dict.get('compile', {}))",
-                "block/compile-unknown",
-            ),
-            {"engine.compile": {"enabled": True}},
-            {"engine.compile": {"deepcompile": False}},
-            since(COMPILE_SINCE),
+STRICT = (
+    block_rule(
+        "DS141",
+        "compile",
+        param("compile", block({})),
+        is_set(get("engine.compile")),
+        ev(
+            "runtime/config.py",
+            "584",
+            "self.compile_config = CompileConfig(**param_dict.get('compile', {}))",
+            "block/compile-unknown",
         ),
-        refusal(
-            "DS142",
-            "timers must be a mapping",
-            _HERE,
-            is_a(get("engine.timers"), "null"),
-            ("TypeError", "argument of type 'NoneType' is not iterable", ("timers",)),
-            "DeepSpeed looks for a key in `timers`.",
-            ev(
-                "utils/config.py",
-                "28",
-                "if param_dict and TIMERS in param_dict and TIMERS_THROUGHPUT in param_dict[TIMERS]:",
-                "kind/timers-null",
-            ),
-            {"engine.timers": None},
-            {"engine.timers": {}},
+        {"engine.compile": {"enabled": True}},
+        {"engine.compile": {"deepcompile": False}},
+        since(COMPILE_SINCE),
+    ),
+    refusal(
+        "DS142",
+        "timers must be a mapping",
+        _HERE,
+        is_a(get("engine.timers"), "null"),
+        ("TypeError", "argument of type 'NoneType' is not iterable", ("timers",)),
+        "DeepSpeed looks for a key in `timers`.",
+        ev(
+            "utils/config.py",
+            "28",
+            "if param_dict and TIMERS in param_dict and TIMERS_THROUGHPUT in param_dict[TIMERS]:",
+            "kind/timers-null",
         ),
-        block_rule(
-            "DS143",
-            "timers.throughput",
-            get("engine.timers.throughput"),
-            is_set(get("engine.timers.throughput")),
-            ev(
-                "utils/config.py",
-                "32",
-                "return DeepSpeedThroughputTimerConfig(**timers_config_dict)",
-                "block/timers",
-            ),
-            {"engine.timers.throughput": {"foo": 1}},
-            {"engine.timers.throughput": {"enabled": True}},
+        {"engine.timers": None},
+        {"engine.timers": {}},
+    ),
+    block_rule(
+        "DS143",
+        "timers.throughput",
+        get("engine.timers.throughput"),
+        is_set(get("engine.timers.throughput")),
+        ev(
+            "utils/config.py",
+            "32",
+            "return DeepSpeedThroughputTimerConfig(**timers_config_dict)",
+            "block/timers",
         ),
-        block_rule(
-            "DS144",
-            "tensor_parallel",
-            get("engine.tensor_parallel"),
-            is_set(get("engine.tensor_parallel")),
-            ev(
-                "runtime/tensor_parallel/config.py",
-                "151",
-                "return TPTrainingConfig(**ds_config['tensor_parallel'])",
-                "tp/wrong-form",
-            ),
-            {"engine.tensor_parallel": {"enabled": True, "tp_size": 2}},
-            {"engine.tensor_parallel": {"autotp_size": 2}},
-            since(TP_SINCE),
+        {"engine.timers.throughput": {"foo": 1}},
+        {"engine.timers.throughput": {"enabled": True}},
+    ),
+    block_rule(
+        "DS144",
+        "tensor_parallel",
+        get("engine.tensor_parallel"),
+        is_set(get("engine.tensor_parallel")),
+        ev(
+            "runtime/tensor_parallel/config.py",
+            "151",
+            "return TPTrainingConfig(**ds_config['tensor_parallel'])",
+            "tp/wrong-form",
         ),
-    )
+        {"engine.tensor_parallel": {"enabled": True, "tp_size": 2}},
+        {"engine.tensor_parallel": {"autotp_size": 2}},
+        since(TP_SINCE),
+    ),
+)
 
 
 CHECKPOINT = (
@@ -236,5 +234,5 @@ CHECKPOINT = (
         ev("runtime/config_utils.py", "194", _GET, "kind/aio-word"),
         extra=no(is_a(get("engine.aio"), "null")),
     ),
-    *_strict_blocks(),
+    *STRICT,
 )

@@ -1,0 +1,1 @@
+"""Accelerate's rows, a file a part of its code."""

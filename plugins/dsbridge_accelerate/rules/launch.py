@@ -1,0 +1,394 @@
+"""`accelerate launch`: where it stops, and what it exports."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dsbridge.rulebook import (
+    Loudness,
+    OverrideRule,
+    all_of,
+    any_of,
+    as_repr,
+    choose,
+    count,
+    eq,
+    fact,
+    get,
+    is_a,
+    is_set,
+    item,
+    joined,
+    less,
+    listed,
+    lower,
+    missing,
+    no,
+    one_of,
+    table,
+    text,
+    to_text,
+    truthy,
+    type_name,
+    without,
+)
+from dsbridge_accelerate.launcher import SETTINGS
+from dsbridge_accelerate.rules._make import (
+    EXPORT,
+    LAUNCH,
+    LAUNCHED,
+    PARALLELISM_SINCE,
+    TP_UNTIL,
+    YAML,
+    ev,
+    given,
+    refusal,
+    since,
+    until,
+    write,
+)
+
+_L = {"launch.used": True}
+_KEYS = get("launch.keys")
+_SAGEMAKER = all_of(
+    is_set(get("yaml.compute_environment")), no(eq(get("yaml.compute_environment"), "LOCAL_MACHINE"))
+)
+_HAS_FILE = all_of(LAUNCHED, is_set(get("launch.config_file")))
+_FILE_FIELDS = ("launch.config_file",)
+
+
+def _strange(kind: str) -> Any:
+    return without(_KEYS, item(table("accelerate.launch"), kind))
+
+
+def _unknown_keys(code: str, kind: str, when: Any, recorded: str, holds: dict[str, Any]) -> OverrideRule:
+    return refusal(
+        code,
+        "the YAML of accelerate launch takes known keys only",
+        "launch.file",
+        all_of(_HAS_FILE, when, less(0, count(_strange(kind)))),
+        (
+            "ValueError",
+            text(
+                "The config file at {} had unknown keys ({}), please try upgrading your `accelerate` version "
+                "or fix (and potentially remove) these keys from your config file.",
+                get("launch.config_file"),
+                as_repr(_strange(kind)),
+            ),
+            _FILE_FIELDS,
+        ),
+        "Every key of the YAML's top must be a field of the version's own config class.",
+        ev(YAML, "154",
+           "extra_keys = sorted(set(config_dict.keys()) - set(cls.__dataclass_fields__.keys()))",
+           recorded),
+        {**_L, "launch.config_file": "acc.yaml", "yaml.distributed_type": "DEEPSPEED",
+         "yaml.compute_environment": "AWS" if kind == "sagemaker" else "LOCAL_MACHINE",
+         "launch.keys": ["foo"]},
+        {**_L, "launch.config_file": "acc.yaml", "launch.keys": ["use_cpu"], **holds},
+        "Settings of DeepSpeed belong below `deepspeed_config:`.",
+    )  # fmt: skip
+
+
+_TOGETHER = ("cpu", "multi_gpu", "tpu", "use_deepspeed", "use_fsdp")
+
+
+def _one_at_a_time(
+    code: str, names: tuple[str, ...], versions: Any, version: str, lines: str
+) -> OverrideRule:
+    shown = ", ".join(f"`--{name}`" for name in names)
+    given_ = listed(*(choose(truthy(get(f"flags.{name}")), name, "") for name in names))
+    return refusal(
+        code,
+        "one kind of launch at a time",
+        "launch.flags",
+        all_of(LAUNCHED, less(1, count(without(given_, [""])))),
+        ("ValueError", f"You can only use one of {shown} at a time.", tuple(f"flags.{n}" for n in names)),
+        "Accelerate starts one kind of training, and takes two of these flags for a mistake.",
+        ev(LAUNCH, lines, f'"You can only use one of {shown} at a time."', "flag/two-kinds", version),
+        {**_L, "flags.multi_gpu": True, "flags.use_deepspeed": True},
+        {**_L, "flags.use_deepspeed": True},
+        versions=versions,
+        hint="Keep one of the flags.",
+    )
+
+
+CHECKS = (
+    refusal(
+        "ACC100",
+        "the flags of accelerate launch are wrong",
+        "launch.flags",
+        all_of(LAUNCHED, is_set(get("launch.problem"))),
+        ("SystemExit", get("launch.problem"), ("launch.problem",)),
+        "argparse stops at a flag it does not know or a value of the wrong kind.",
+        ev(LAUNCH, "141", "def launch_command_parser(subparsers=None):", "flag/unknown"),
+        {**_L, "launch.problem": "…error: unrecognized arguments: --zero_stages"},
+        _L,
+        "`accelerate launch --help` lists the flags; abbreviations are not taken.",
+    ),
+    _one_at_a_time("ACC101", _TOGETHER, since(TP_UNTIL), "1.15.0", "1204-1207"),
+    _one_at_a_time("ACC102", (*_TOGETHER, "use_tp"), until(TP_UNTIL), "1.6.0", "1005-1008"),
+    refusal(
+        "ACC103",
+        "--multi_gpu wants two processes",
+        "launch.flags",
+        all_of(LAUNCHED, truthy(get("flags.multi_gpu")), given("flags.num_processes"),
+               less(get("flags.num_processes"), 2)),
+        ("ValueError", "You need to use at least 2 processes to use `--multi_gpu`.",
+         ("flags.num_processes",)),
+        "One process is no multi-GPU training.",
+        ev(LAUNCH, "1208-1209",
+           'raise ValueError("You need to use at least 2 processes to use `--multi_gpu`.")',
+           "flag/multi-gpu-one"),
+        {**_L, "flags.multi_gpu": True, "flags.num_processes": 1},
+        {**_L, "flags.multi_gpu": True, "flags.num_processes": 2},
+        hint="Leave --multi_gpu out, or start two processes.",
+    ),
+    refusal(
+        "ACC104",
+        "--use_parallelism_config is for FSDP",
+        "launch.flags",
+        all_of(LAUNCHED, truthy(get("flags.use_parallelism_config")), no(truthy(get("flags.use_fsdp")))),
+        ("ValueError",
+         "You cannot use `--use_parallelism_config` without `--use_fsdp` and `--fsdp_version=2`. ",
+         ("flags.use_parallelism_config",)),
+        "The flag is taken beside FSDP only; for DeepSpeed write ParallelismConfig in the script.",
+        ev(LAUNCH, "1211-1212",
+           "if (not args.use_fsdp or args.fsdp_version == 1) and args.use_parallelism_config:",
+           "flag/parallelism"),
+        {**_L, "flags.use_parallelism_config": True},
+        {**_L, "flags.use_parallelism_config": True, "flags.use_fsdp": True},
+        versions=since(PARALLELISM_SINCE),
+        hint="Leave the flag out.",
+    ),
+)  # fmt: skip
+
+FILE = (
+    refusal(
+        "ACC105",
+        "the YAML of accelerate launch cannot be read",
+        "launch.file",
+        all_of(_HAS_FILE, is_set(get("launch.file_problem"))),
+        (get("launch.file_problem.type"), get("launch.file_problem.message"), _FILE_FIELDS),
+        "--config_file names a file that must be there and hold one mapping.",
+        ev(YAML, "44-51", 'f"The passed configuration file `{config_file}` does not exist. "',
+           "alone/missing-yaml"),
+        {**_L, "launch.config_file": "x", "launch.file_problem": {"type": "FileNotFoundError",
+         "message": "…"}},
+        {**_L, "launch.config_file": "x"},
+        hint="Check the path after --config_file, and the YAML's indentation.",
+    ),
+    refusal(
+        "ACC106",
+        "the YAML of accelerate launch needs distributed_type",
+        "launch.file",
+        all_of(_HAS_FILE, missing(get("yaml.distributed_type"))),
+        ("ValueError", "A `distributed_type` must be specified in the config file.", _FILE_FIELDS),
+        "Nothing else says whether DeepSpeed is meant.",
+        ev(YAML, "110", 'raise ValueError("A `distributed_type` must be specified in the config file.")',
+           "top/type-gone"),
+        {**_L, "launch.config_file": "x"},
+        {**_L, "launch.config_file": "x", "yaml.distributed_type": "DEEPSPEED"},
+        "Write `distributed_type: DEEPSPEED`.",
+    ),
+    _unknown_keys("ACC107", "cluster", no(_SAGEMAKER), "top/unknown-key",
+                  {"yaml.distributed_type": "DEEPSPEED"}),
+    _unknown_keys("ACC108", "sagemaker", _SAGEMAKER, "top/environment-wrong",
+                  {"yaml.distributed_type": "NO", "yaml.compute_environment": "AMAZON_SAGEMAKER"}),
+    refusal(
+        "ACC109",
+        "distributed_type is one of a list",
+        "launch.file",
+        all_of(_HAS_FILE, is_a(get("yaml.distributed_type"), "str"),
+               no(one_of(get("yaml.distributed_type"), item(table("accelerate.launch"), "types")))),
+        ("ValueError", text("{} is not a valid DistributedType", as_repr(get("yaml.distributed_type"))),
+         ("yaml.distributed_type",)),
+        "The names are written in capitals.",
+        ev(YAML, "173", "self.distributed_type = DistributedType(self.distributed_type)", "top/type-lower"),
+        {**_L, "launch.config_file": "x", "yaml.distributed_type": "deepspeed"},
+        {**_L, "launch.config_file": "x", "yaml.distributed_type": "DEEPSPEED"},
+        "Write `distributed_type: DEEPSPEED`.",
+    ),
+    refusal(
+        "ACC110",
+        "the YAML does not say how many processes",
+        "launch.validate",
+        all_of(_HAS_FILE, eq(get("launch.num_processes"), -1)),
+        ("ValueError", "You need to manually pass in `--num_processes` using this config yaml.",
+         ("yaml.num_processes",)),
+        "Beside a YAML the GPUs are not counted.",
+        ev(LAUNCH, "1305", "if args.num_processes == -1:", "top/no-processes"),
+        {**_L, "launch.config_file": "x", "yaml.distributed_type": "DEEPSPEED", "launch.num_processes": -1},
+        {**_L, "launch.config_file": "x", "yaml.distributed_type": "DEEPSPEED", "launch.num_processes": 2},
+        "Write `num_processes:` in the YAML, or pass --num_processes.",
+    ),
+)  # fmt: skip
+
+_PRECISIONS = ["no", "fp8", "fp16", "bf16"]
+_ASKED = get("launch.mixed_precision")
+PRECISION = (
+    refusal(
+        "ACC111",
+        "mixed_precision is no text",
+        "launch.precision",
+        all_of(LAUNCHED, is_set(_ASKED), no(is_a(_ASKED, "str"))),
+        ("AttributeError", text("'{}' object has no attribute 'lower'", type_name(_ASKED)),
+         ("launch.mixed_precision",)),
+        "YAML 1.1 reads an unquoted `no` as false.",
+        ev(EXPORT, "551", "mixed_precision = PrecisionType(args.mixed_precision.lower())",
+           "top/no-boolean"),
+        {**_L, "launch.mixed_precision": False},
+        {**_L, "launch.mixed_precision": "no"},
+        "Write `mixed_precision: 'no'`, with quotes.",
+    ),
+    refusal(
+        "ACC112",
+        "mixed_precision is one of four words",
+        "launch.precision",
+        all_of(LAUNCHED, is_a(_ASKED, "str"), no(one_of(lower(_ASKED), _PRECISIONS))),
+        ("ValueError", text("Unknown mixed_precision mode: {}. Choose between {}.", lower(_ASKED),
+                            str(_PRECISIONS)), ("launch.mixed_precision",)),
+        "Accelerate knows no, fp16, bf16 and fp8.",
+        ev(EXPORT, "554-557",
+           'f"Unknown mixed_precision mode: {args.mixed_precision.lower()}. Choose between '
+           '{PrecisionType.list()}."', "top/precision-wrong"),
+        {**_L, "launch.mixed_precision": "bfloat16"},
+        {**_L, "launch.mixed_precision": "BF16"},
+        hint="Write no, fp16, bf16 or fp8.",
+    ),
+    refusal(
+        "ACC113",
+        "fp8 needs a package for it",
+        "launch.precision",
+        all_of(LAUNCHED, is_a(_ASKED, "str"), eq(lower(_ASKED), "fp8"), no(fact("fp8_available"))),
+        ("RuntimeError",
+         "FP8 is not available on this machine. Please ensure that either Transformer Engine…",
+         ("launch.mixed_precision",)),
+        "Transformer Engine, MS-AMP or torchao must be installed.",
+        ev(EXPORT, "559", 'if args.mixed_precision.lower() == "fp8":', "top/fp8"),
+        {**_L, "launch.mixed_precision": "fp8", "fact.fp8_available": False},
+        {**_L, "launch.mixed_precision": "fp8", "fact.fp8_available": True},
+        hint="Install one of them, or choose bf16.",
+    ),
+)  # fmt: skip
+
+_FOR_DEEPSPEED = all_of(LAUNCHED, eq(get("launch.kind"), "deepspeed"))
+# which settings are exported in lower case
+_LOWERED = frozenset(
+    {
+        "gradient_clipping",
+        "offload_optimizer_device",
+        "offload_param_device",
+        "zero3_init_flag",
+        "zero3_save_16bit_model",
+    }
+)
+_QUOTES = {
+    "zero_stage": ("567", "top/json"),
+    "gradient_accumulation_steps": ("569", "yaml/steps-4"),
+    "gradient_clipping": ("571", "yaml/clip-half"),
+    "offload_optimizer_device": ("573", "yaml/offload-cpu"),
+    "offload_param_device": ("575", "yaml/offload-cpu-3"),
+    "zero3_init_flag": ("577", "yaml/init-wrong"),
+    "zero3_save_16bit_model": ("579", "yaml/save-16bit"),
+    "deepspeed_config_file": ("581", "file/numbers"),
+    "deepspeed_moe_layer_cls_names": ("585", "yaml/moe"),
+}
+_EXPORTED = [(name, variable) for name, variable in SETTINGS.items() if name in _QUOTES]
+
+
+def _exports(number: int, name: str, variable: str) -> OverrideRule:
+    value = to_text(get(f"launch.{name}"))
+    lines, recorded = _QUOTES[name]
+    return write(
+        f"ACC{number}",
+        f"{name} of flags or YAML becomes {variable}",
+        "launch.export",
+        all_of(_FOR_DEEPSPEED, is_set(get(f"launch.{name}"))),
+        f"env.{variable}",
+        lower(value) if name in _LOWERED else value,
+        "The training process learns of it through its environment only; a flag wins over the YAML.",
+        ev(EXPORT, lines, f"if args.{name} is not None:", recorded),
+        {**_L, "launch.kind": "deepspeed", f"launch.{name}": 1},
+        {**_L, "launch.kind": "multi", f"launch.{name}": 1},
+    )
+
+
+EXPORTS = (
+    write(
+        "ACC120",
+        "accelerate launch turns DeepSpeed on",
+        "launch.export",
+        _FOR_DEEPSPEED,
+        "env.ACCELERATE_USE_DEEPSPEED",
+        "true",
+        "`distributed_type: DEEPSPEED` or --use_deepspeed makes Accelerator build a DeepSpeedPlugin.",
+        ev(EXPORT, "566", 'current_env["ACCELERATE_USE_DEEPSPEED"] = "true"', "yaml/plain"),
+        {**_L, "launch.kind": "deepspeed"},
+        {**_L, "launch.kind": "multi"},
+    ),
+    write(
+        "ACC121",
+        "the precision becomes ACCELERATE_MIXED_PRECISION",
+        "launch.export",
+        all_of(LAUNCHED, is_set(_ASKED)),
+        "env.ACCELERATE_MIXED_PRECISION",
+        lower(_ASKED),
+        "Flag, else YAML, else `no`; Accelerator(mixed_precision=...) in the script wins over it.",
+        ev(EXPORT, "558", 'current_env["ACCELERATE_MIXED_PRECISION"] = str(mixed_precision)', "yaml/plain"),
+        {**_L, "launch.mixed_precision": "BF16"},
+        _L,
+    ),
+    write(
+        "ACC122",
+        "the names of the YAML's DeepSpeed keys are handed on",
+        "launch.export",
+        _FOR_DEEPSPEED,
+        "env.ACCELERATE_CONFIG_DS_FIELDS",
+        lower(joined(get("launch.fields"), ",")),
+        "With deepspeed_config_file, most of these names stop the run; flags are not among them.",
+        ev(EXPORT, "565",
+           'current_env["ACCELERATE_CONFIG_DS_FIELDS"] = '
+           'str(args.deepspeed_fields_from_accelerate_config).lower()',
+           "file/stage"),
+        {**_L, "launch.kind": "deepspeed", "launch.fields": ["zero_stage"]},
+        {**_L, "launch.kind": "multi", "launch.fields": []},
+    ),
+    *(_exports(123 + index, name, variable) for index, (name, variable) in enumerate(_EXPORTED)),
+    *(
+        write(
+            f"ACC{132 + index}",
+            f"{name} of flags or YAML reaches nobody",
+            "launch.export",
+            all_of(_FOR_DEEPSPEED, is_set(get(f"launch.{name}"))),
+            f"ds.zero_optimization.{block}.nvme_path",
+            None,
+            "accelerate launch exports the device and forgets the path: DeepSpeedPlugin falls back to "
+            "`none`.",
+            ev(EXPORT, "575", "if args.offload_param_device is not None:", "yaml/nvme"),
+            {**_L, "launch.kind": "deepspeed", f"launch.{name}": "/nvme"},
+            {**_L, "launch.kind": "deepspeed"},
+            asked=get(f"launch.{name}"),
+            hint="Name a ds_config with deepspeed_config_file, or build DeepSpeedPlugin in the script.",
+            loudness=Loudness.SILENT,
+        )
+        for index, (name, block) in enumerate(
+            (("offload_optimizer_nvme_path", "offload_optimizer"), ("offload_param_nvme_path",
+             "offload_param"))
+        )
+    ),
+)  # fmt: skip
+
+USE_CPU = write(
+    "ACC134",
+    "one process without GPUs is told to use the CPU",
+    "launch.export",
+    all_of(LAUNCHED, eq(get("launch.kind"), "simple"),
+           any_of(truthy(get("launch.use_cpu")), truthy(get("flags.cpu")))),
+    "env.ACCELERATE_USE_CPU",
+    "True",
+    "--cpu, and `use_cpu: true` where one process is started, keep Accelerator from using DeepSpeed.",
+    ev(EXPORT, "133", 'current_env["ACCELERATE_USE_CPU"] = str(args.cpu or args.use_cpu)', "flag/cpu-plugin"),
+    {**_L, "launch.kind": "simple", "launch.use_cpu": True},
+    {**_L, "launch.kind": "deepspeed", "launch.use_cpu": True},
+)  # fmt: skip
+RULES: tuple[OverrideRule, ...] = (*CHECKS, *FILE, *PRECISION, *EXPORTS, USE_CPU)

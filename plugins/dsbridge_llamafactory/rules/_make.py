@@ -1,0 +1,116 @@
+"""Shorter ways to write LLaMA-Factory's rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from dsbridge.rulebook import (
+    Evidence,
+    Expr,
+    Loudness,
+    OverrideRule,
+    Range,
+    Refusal,
+    all_of,
+    eq,
+    first_set,
+    get,
+    truthy,
+)
+
+VERSION = "0.9.5"
+# Defaults of the arguments that rules ask for: hparams/*_args.py, the same from 0.9.3 to 0.9.5.
+DEFAULTS: dict[str, Any] = {
+    "stage": "sft",
+    "finetuning_type": "lora",
+    "val_size": 0.0,
+    "mix_strategy": "concat",
+    "pref_loss": "sigmoid",
+    "dpo_label_smoothing": 0.0,
+    "reward_model_type": "lora",
+    "badam_mode": "layer",
+    "infer_backend": "huggingface",
+    "quantization_method": "bnb",
+    "flash_attn": "auto",
+    "max_steps": -1,
+    "eval_strategy": "no",
+    "dataset_dir": "data",
+}
+STAGE_3 = eq(get("ds.zero_optimization.stage"), 3)
+# training_args.parallel_mode is DISTRIBUTED: a launcher gave this process a rank
+DISTRIBUTED = get("run.distributed")
+
+
+def arg(name: str) -> Expr:
+    """An argument, or its default."""
+    return first_set(get(f"lf.{name}"), DEFAULTS.get(name))
+
+
+def on(name: str) -> Expr:
+    """A switch is on."""
+    return truthy(arg(name))
+
+
+def is_(name: str, value: Any) -> Expr:
+    """An argument has this value."""
+    return eq(arg(name), value)
+
+
+def ev(file: str, quote: str, recorded: str, version: str = VERSION) -> tuple[Evidence, ...]:
+    """One piece of evidence in LLaMA-Factory itself; lines.json says on which line."""
+    return (Evidence("llamafactory", version, f"llamafactory/{file}", "", quote, f"llamafactory/{recorded}"),)
+
+
+class At(NamedTuple):
+    """The line of LLaMA-Factory that raises a rule's own message."""
+
+    file: str
+    recorded: str
+    version: str = VERSION
+
+
+def since(version: str) -> tuple[Range, ...]:
+    """From this version on."""
+    return (Range("llamafactory", since=version),)
+
+
+def until(version: str) -> tuple[Range, ...]:
+    """Before this version."""
+    return (Range("llamafactory", until=version),)
+
+
+def refusal(
+    code: str,
+    title: str,
+    moment: str,
+    when: tuple[Any, ...],
+    message: Expr | str,
+    fields: tuple[str, ...] | Expr,
+    why: str,
+    hint: str,
+    evidence: tuple[Evidence, ...] | At,
+    fires: Mapping[str, Any],
+    holds: Mapping[str, Any],
+    kind: str = "ValueError",
+    versions: tuple[Range, ...] = (),
+) -> OverrideRule:
+    """A row that stops the run. `when` are conditions that all hold; At: where its own message stands."""
+    if isinstance(evidence, At):
+        quote = f'raise {kind}("{message}")'
+        evidence = ev(evidence.file, quote, evidence.recorded, evidence.version)
+    return OverrideRule(
+        code=code,
+        title=title,
+        layer="llamafactory",
+        moment=moment,
+        when=when[0] if len(when) == 1 else all_of(*when),
+        why=why,
+        evidence=evidence,
+        fires=fires,
+        holds=holds,
+        refuses=Refusal(kind, message, fields),
+        loudness=Loudness.RAISES,
+        hint=hint,
+        versions=versions,
+    )

@@ -1,0 +1,242 @@
+"""Where TrainingArguments come from: a literal call, the command's flags, a JSON or YAML file, a dict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from dsbridge.rulebook import CallSite, Document, Files, Name, Unread, Words, is_plain, json_error, unread
+from dsbridge.sdk import InputError, Source
+from dsbridge_trainer import flags, table
+from dsbridge_trainer.classes import Class, Field, derives, inherited
+
+ROOTS = ("TrainingArguments", "Seq2SeqTrainingArguments")
+SEQ2SEQ = (
+    flags.Option("sortish_sampler", "bool", "?"),
+    flags.Option("predict_with_generate", "bool", "?"),
+    flags.Option("generation_max_length", "int"),
+    flags.Option("generation_num_beams", "int"),
+    flags.Option("generation_config", "text"),
+)
+PARSES = ("parse_args_into_dataclasses", "parse_json_file", "parse_yaml_file", "parse_dict")
+
+
+class Given(NamedTuple):
+    """The arguments as given. `parser`: what HfArgumentParser says against them. `others`: other classes'."""
+
+    args: dict[str, Any]
+    places: dict[str, Source]
+    parser: dict[str, Any]
+    others: dict[str, Any]
+
+
+class Context(NamedTuple):
+    """What reading needs to know of the script and the command."""
+
+    files: Files
+    file: str
+    classes: dict[str, Class]
+    words: Words  # after the script
+    version: str
+    text: str = ""  # of the script
+
+
+def is_arguments(name: str, classes: dict[str, Class]) -> bool:
+    """The class is TrainingArguments, or the script's own subclass of it."""
+    return any(derives(name.rpartition(".")[2], root, classes) for root in ROOTS)
+
+
+def own_fields(name: str, context: Context) -> list[Field]:
+    """What the script's own class adds to TrainingArguments, or overrides."""
+    return inherited(name.rpartition(".")[2], context.classes)
+
+
+def own_defaults(fields: Iterable[Field]) -> dict[str, Any]:
+    """The defaults of the script's own fields."""
+    return {
+        f.option.name: f.default[0] if f.default else unread(f"args.{f.option.name}")
+        for f in fields
+        if f.given
+    }
+
+
+def known_names(name: str, context: Context) -> list[str]:
+    """The fields in the order of the constructor."""
+    names = list(table.fields(context.version))
+    if derives(name.rpartition(".")[2], "Seq2SeqTrainingArguments", context.classes):
+        names += [option.name for option in SEQ2SEQ]
+    names += [f.option.name for f in own_fields(name, context) if f.option.name not in names]
+    return names
+
+
+def from_call(call: CallSite, context: Context) -> Given:
+    """`TrainingArguments(...)`."""
+    names = known_names(call.function, context)
+    values = own_defaults(own_fields(call.function, context))
+    places = {}
+    for index, value in enumerate(call.args):
+        if index < len(names):
+            values[names[index]] = readable(value, f"args.{names[index]}")
+            places[names[index]] = call.place(context.file, names[index], index)
+    for name, value in call.keywords.items():
+        values[name] = readable(value, f"args.{name}")
+        places[name] = call.place(context.file, name)
+    strange = [name for name in call.keywords if name not in names]
+    parser = {"unknown": strange, "class": call.short} if strange else {}
+    return Given(values, places, parser, {})
+
+
+def readable(value: Any, path: str) -> Any:
+    """A literal, containers included; what is not one is Unknown at its path."""
+    if isinstance(value, dict):
+        return {str(key): readable(item, f"{path}.{key}") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [*value] if is_plain(value) else unread(path)
+    return value if is_plain(value) else unread(path)
+
+
+def from_parser(call: CallSite, context: Context) -> Given:
+    """What a method of HfArgumentParser returns."""
+    classes = _classes(call.owner)
+    if call.short == "parse_args_into_dataclasses":
+        return _from_flags(call, classes, context)
+    return _from_mapping(call, classes, context)
+
+
+def _classes(parser: Any) -> list[str]:
+    given = parser.argument("dataclass_types", 0) if isinstance(parser, CallSite) else None
+    items = [given] if isinstance(given, Name) or not isinstance(given, list | tuple) else given
+    return [item.name.rpartition(".")[2] for item in items if isinstance(item, Name)]
+
+
+def _options(name: str, context: Context) -> list[flags.Option]:
+    """One class's fields as options."""
+    own = [field.option for field in own_fields(name, context)]
+    if not is_arguments(name, context.classes):
+        return own
+    found = {n: flags.option_of(n, row) for n, row in table.fields(context.version).items()}
+    if derives(name, "Seq2SeqTrainingArguments", context.classes):
+        found |= {option.name: option for option in SEQ2SEQ}
+    return list((found | {option.name: option for option in own}).values())
+
+
+def _split(
+    values: Mapping[str, Any], classes: Sequence[str], context: Context
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Values for TrainingArguments, and those of the script's other classes, defaults included."""
+    args: dict[str, Any] = {}
+    others: dict[str, Any] = {}
+    for name in classes:
+        mine = {option.name for option in _options(name, context)}
+        part = own_defaults(own_fields(name, context)) | {k: v for k, v in values.items() if k in mine}
+        (args if is_arguments(name, context.classes) else others).update(part)
+    return args, others
+
+
+def _from_flags(call: CallSite, classes: list[str], context: Context) -> Given:
+    given = call.argument("args", 0)
+    words = context.words
+    if isinstance(given, list | tuple) and is_plain(given):
+        words = Words(tuple(str(word) for word in given), 0)
+    items = [*_args_file(call, context), *words.items]
+    extra = len(items) - len(words.items)
+    options = [option for name in classes for option in _options(name, context)]
+    try:
+        found = flags.parse(items, options)
+    except flags.Bad as error:
+        message = f"{context.file.rpartition('/')[2]}: error: {error}"
+        return Given({}, {}, {"refused": message}, {})
+    parser: dict[str, Any] = {}
+    if found.left and call.argument("return_remaining_strings", 1) is not True:
+        parser["left"] = found.left
+    args, others = _split(found.values, classes, context)
+    places = {k: words.source(i - extra) for k, i in found.places.items() if i >= extra}
+    return Given(args, places, parser, others)
+
+
+def _args_file(call: CallSite, context: Context) -> list[str]:
+    """`train.args` beside `train.py`, unless told otherwise."""
+    name = context.file.rpartition(".")[0] + ".args"
+    given = call.argument("args_filename", 3)
+    name = given if isinstance(given, str) else name
+    if call.argument("look_for_args_file", 2) is False or not context.files.has(name):
+        return []
+    return context.files.text(name).split()
+
+
+def _from_mapping(call: CallSite, classes: list[str], context: Context) -> Given:
+    """parse_json_file, parse_yaml_file, parse_dict."""
+    value = call.argument({"parse_json_file": "json_file", "parse_yaml_file": "yaml_file"}.get(call.short, "args"), 0)
+    places: dict[str, Source] = {}
+    data: Any
+    if call.short == "parse_dict":
+        if not isinstance(value, dict):
+            return Given({}, {}, {}, {})
+        data = readable(value, "args")
+        places = {name: call.place(context.file, "args", 0) for name in data}
+    else:
+        name = path_of(value, context)
+        if name is None:
+            return Given({}, {}, {}, {})
+        if not context.files.has(name):
+            return Given({}, {}, {"missing": name}, {})
+        try:
+            document = read_document(context.files, name, yaml=call.short == "parse_yaml_file")
+        except ProblemError as problem:
+            return Given({}, {}, {"text": {"type": problem.kind, "message": problem.message}}, {})
+        data = document.value
+        places = {str(path[0]): at for path, at in document.values.items() if len(path) == 1}
+    if not isinstance(data, dict):
+        kind = type(data).__name__
+        return Given({}, {}, {"text": {"type": "AttributeError", "message": f"'{kind}' object has no attribute 'keys'"}}, {})
+    args, others = _split(data, classes, context)
+    taken = {option.name for name in classes for option in _options(name, context)}
+    strange = sorted(str(key) for key in data if key not in taken)
+    extra = call.argument("allow_extra_keys", 1) is True
+    return Given(args, places, {"keys": strange} if strange and not extra else {}, others)
+
+
+class ProblemError(Exception):
+    """A file that the framework's own reader refuses."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind, self.message = kind, message
+
+
+def read_document(files: Files, name: str, *, yaml: bool) -> Document:
+    """JSON or YAML as the framework reads it.
+
+    Raises:
+        ProblemError: with the exception that the framework's reader raises.
+    """
+    if not yaml:
+        wrong = json_error(files.text(name))
+        if wrong:
+            raise ProblemError("JSONDecodeError", wrong)
+        return files.json(name)
+    try:
+        return files.yaml(name)
+    except InputError as error:
+        raise ProblemError("YAMLError", "…") from error
+
+
+def path_of(value: Any, context: Context) -> str | None:
+    """A literal path, or the command's word that `sys.argv[1]` is."""
+    if isinstance(value, str):
+        return value
+    code = value.code if isinstance(value, Unread) else _code(value)
+    for index in range(1, 10):
+        if f"sys.argv[{index}]" in code and index <= len(context.words.items):
+            return context.words.items[index - 1]
+    if "sys.argv[-1]" in code and context.words.items:
+        return context.words.items[-1]
+    return None
+
+
+def _code(value: Any) -> str:
+    """The text of the argument of os.path.abspath(...)."""
+    if isinstance(value, CallSite) and value.args:
+        inner = value.args[0]
+        return inner.code if isinstance(inner, Unread) else _code(inner)
+    return ""

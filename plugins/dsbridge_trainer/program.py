@@ -1,0 +1,181 @@
+"""A Trainer script: which model it loads and when, how much data it has, and whether it trains."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from dsbridge.rulebook import Attribute, CallSite, Name, Script, Unread, read_script, unread
+from dsbridge.sdk import InputError
+from dsbridge_trainer.classes import Class, derives
+from dsbridge_trainer.parsing import PARSES, Context, Given, from_call, from_parser, is_arguments, path_of
+
+TRAINERS = ("Trainer", "Seq2SeqTrainer")
+_MEMBER = re.compile(r"^[A-Za-z_]\w*\.([A-Za-z_]\w*)$", re.ASCII)
+WRAPPERS = ("get_peft_model", "prepare_model_for_kbit_training", "PeftModel")
+
+
+class Program(NamedTuple):
+    """The trees of a script: given arguments, the model's config, and what the Trainer gets."""
+
+    given: Given
+    model: Any
+    script: dict[str, Any]
+
+
+def trainer_call(script: Script, classes: dict[str, Class]) -> CallSite | None:
+    """The call that makes the Trainer, or a class of the script that comes from it."""
+    found = [
+        call for call in script.calls if any(derives(call.short, trainer, classes) for trainer in TRAINERS)
+    ]
+    return next((call for call in found if not call.maybe), found[0] if found else None)
+
+
+def arguments_call(script: Script, trainer: CallSite | None, context: Context) -> CallSite | None:
+    """The call that makes the arguments: the one the Trainer gets, else the one that the command asks for."""
+    given = trainer.argument("args", 1) if trainer else None
+    if isinstance(given, CallSite) and _makes(given, context):
+        return given
+    made = [call for call in script.calls if _makes(call, context)]
+    parsers = [call for call in made if call.short in PARSES]
+    words = context.words.items
+    file = {".json": "parse_json_file", ".yaml": "parse_yaml_file", ".yml": "parse_yaml_file"}
+    wanted = next((file[end] for end in file if len(words) == 1 and words[0].endswith(end)), PARSES[0])
+    chosen = [call for call in parsers if call.short == wanted] or parsers or made
+    return chosen[0] if chosen else None
+
+
+def _makes(call: CallSite, context: Context) -> bool:
+    if call.short in PARSES:
+        return isinstance(call.owner, CallSite) and call.owner.short == "HfArgumentParser"
+    return is_arguments(call.function, context.classes)
+
+
+def read_program(script: Script, context: Context) -> Program:
+    """The trees of a script."""
+    trainer = trainer_call(script, context.classes)
+    made = arguments_call(script, trainer, context)
+    given = Given({}, {}, {}, {})
+    if made is not None:
+        given = from_parser(made, context) if made.short in PARSES else from_call(made, context)
+    about: dict[str, Any] = {
+        "trains": any(
+            call.short == "train" and isinstance(call.owner, CallSite) and call.owner == trainer
+            for call in script.calls
+        ),
+        "data": _data(trainer, context),
+        "eval_dataset": bool(trainer and trainer.argument("eval_dataset", 4) is not None),
+    }
+    model, config = _model(trainer, script, made, given, context)
+    about["model"] = model
+    return Program(given, config, about)
+
+
+def _data(trainer: CallSite | None, context: Context) -> dict[str, Any]:
+    """`length`: rows of the training data, where the script shows it."""
+    value = trainer.argument("train_dataset", 3) if trainer else None
+    if value is None:
+        return {"given": False}
+    if isinstance(value, list):
+        return {"given": True, "length": len(value)}
+    if isinstance(value, CallSite) and value.short in context.classes:
+        if derives(value.short, "IterableDataset", context.classes):
+            return {"given": True, "stream": True}
+        length = context.classes[value.short].length
+        return {"given": True} if length is None else {"given": True, "length": length}
+    return {"given": True}
+
+
+def _model(
+    trainer: CallSite | None, script: Script, made: CallSite | None, given: Given, context: Context
+) -> tuple[dict[str, Any], Any]:
+    """How the model is made, and its config."""
+    if trainer is None:
+        return {"way": "none"}, {}
+    value = trainer.argument("model", 0)
+    init = trainer.argument("model_init", 6)
+    about: dict[str, Any] = {"init": init is not None}
+    if init is not None and value is None:
+        value = _returned(init, context)
+    while isinstance(value, CallSite) and value.short in WRAPPERS:
+        value = value.argument("model", 0)
+    if value is None:
+        return {**about, "way": "none"}, {}
+    if not isinstance(value, CallSite):
+        return {**about, "way": "unknown"}, _unknown()
+    about["first"] = made is not None and value.number < made.number and not about["init"]
+    way, config = _made(value, given, context)
+    if value.short == "from_pretrained":
+        about["device_map"] = value.argument("device_map") is not None
+        about["low_memory"] = value.argument("low_cpu_mem_usage") is True
+    return {**about, "way": way}, config
+
+
+def _returned(init: Any, context: Context) -> Any:
+    """What `def model_init(): return ...` makes: the script is read as if it called it at its end."""
+    if not isinstance(init, Name) or not init.name.isidentifier():
+        return init
+    try:
+        return read_script(f"{context.text}\n_made = {init.name}()\n", context.file).names.get("_made", init)
+    except InputError:
+        return init
+
+
+def _made(call: CallSite, given: Given, context: Context) -> tuple[str, Any]:
+    if call.short == "from_pretrained":
+        path = _text(call.argument("pretrained_model_name_or_path", 0), given, context)
+        return "from_pretrained", _config_of(path, context)
+    if call.short in ("from_config", "_from_config"):
+        return "from_config", _config(call.argument("config", 0), given, context)
+    if call.short in context.classes:
+        return "own", None
+    config = call.argument("config", 0)
+    return "built", _config(config, given, context)
+
+
+def _config(value: Any, given: Given, context: Context) -> Any:
+    """A config object: read from a folder, or made by its class."""
+    if isinstance(value, CallSite) and value.short == "from_pretrained":
+        return _config_of(_text(value.argument("pretrained_model_name_or_path", 0), given, context), context)
+    if isinstance(value, CallSite) and value.short.endswith("Config"):
+        size = value.argument("hidden_size")
+        return {"hidden_size": size} if isinstance(size, int) else _unknown()
+    return _unknown()
+
+
+def _config_of(path: str | None, context: Context) -> Any:
+    """config.json of a folder; a name on the hub is not looked up."""
+    name = f"{path}/config.json" if path else ""
+    if not name or not context.files.has(name):
+        return _unknown()
+    try:
+        found = context.files.json(name).value
+    except InputError:
+        return _unknown()
+    return found if isinstance(found, dict) else _unknown()
+
+
+def _unknown() -> dict[str, Any]:
+    return {"hidden_size": unread("model.hidden_size")}
+
+
+def _text(value: Any, given: Given, context: Context) -> str | None:
+    """A literal, or a member of what HfArgumentParser gave: `model_args.model_name_or_path`."""
+    if isinstance(value, str):
+        return value
+    name = None
+    if isinstance(value, Attribute):
+        name = value.name
+    elif isinstance(value, Unread) and (found := _MEMBER.match(value.code)):
+        name = found[1]
+    elif isinstance(value, Name) and "." in value.name:
+        name = value.name.rpartition(".")[2]
+    known: Mapping[str, Any] = {**given.others, **given.args}
+    text = known.get(name) if name else path_of(value, context)
+    return text if isinstance(text, str) else None
+
+
+def after(words: Sequence[str]) -> int:
+    """How many words are the program itself: `train.py`, or `-m train`."""
+    return 2 if words[:1] == ["-m"] or tuple(words[:1]) == ("-m",) else 1

@@ -1,0 +1,146 @@
+"""The Trainer's input: a script, its flags and files. Nothing is executed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dsbridge.rulebook import Guess, Reader, Reading, Setup, json_error
+from dsbridge.sdk import InputError, Source
+from dsbridge_trainer import table
+from dsbridge_trainer.moments import PROGRAM
+
+VERSIONS = {"transformers": "5.23.0", "accelerate": "1.15.0", "deepspeed": "0.19.8"}
+_MARKS = ("TrainingArguments", "HfArgumentParser")
+
+
+def _text(setup: Setup, name: str) -> str:
+    """A file's text, or nothing."""
+    try:
+        return setup.files.text(name) if setup.files.has(name) else ""
+    except InputError:
+        return ""
+
+
+def recognises(setup: Setup) -> int:
+    """A script that makes TrainingArguments is surely the Trainer's; it may mention Accelerate too."""
+    words = setup.words.items
+    name = words[0] if words else ""
+    if name.endswith(".py"):
+        text = _text(setup, name)
+        return 3 if any(mark in text for mark in _MARKS) and "Trainer" in text else 0
+    if setup.given:
+        found = _kinds(setup)
+        return 3 if found["script"] else (2 if found["arguments"] else 0)
+    return 3 if name.endswith(".json") and _is_arguments(setup, name) else 0
+
+
+def _kinds(setup: Setup) -> dict[str, list[str]]:
+    """The FILE arguments by what they are."""
+    found: dict[str, list[str]] = {"script": [], "arguments": [], "launch": [], "config": []}
+    for name in setup.given:
+        if name.endswith(".py"):
+            text = _text(setup, name)
+            if any(mark in text for mark in _MARKS) and "Trainer" in text:
+                found["script"].append(name)
+        elif name.endswith((".yaml", ".yml")) and "distributed_type" in _text(setup, name):
+            found["launch"].append(name)
+        elif name.endswith(".json") and _is_arguments(setup, name):
+            found["arguments"].append(name)
+        elif name.endswith(".json"):
+            found["config"].append(name)
+    return found
+
+
+def _is_arguments(setup: Setup, name: str) -> bool:
+    """A JSON object with TrainingArguments' own keys."""
+    text = _text(setup, name)
+    if json_error(text):
+        return False
+    value = setup.files.json(name).value
+    return isinstance(value, dict) and ("output_dir" in value or "per_device_train_batch_size" in value)
+
+
+def command_of(setup: Setup) -> Guess | None:
+    """`torchrun train.py` for a script, with `accelerate launch` if its YAML is there too."""
+    found = _kinds(setup)
+    program = found["script"] or found["arguments"]
+    if not program:
+        return None
+    if found["script"] and found["launch"]:
+        return Guess(("accelerate", "launch", "--config_file", found["launch"][0], program[0]))
+    words = found["arguments"][:1] if found["script"] and found["arguments"] else []
+    return Guess(("torchrun", program[0], *words))
+
+
+def read(setup: Setup) -> Reading:
+    """The trees of the Trainer's rules."""
+    from dsbridge.rulebook import read_script
+    from dsbridge_trainer import classes, parsing, program
+
+    version = table.of(setup.versions)
+    words = setup.words.items
+    count = program.after(words)
+    name = words[0] if count == 1 else words[1].replace(".", "/") + ".py"
+    if name.endswith(".json"):
+        return _from_json(setup, name, version)
+    text = setup.files.text(name)
+    context = parsing.Context(
+        setup.files, name, classes.classes_of(text), setup.words.after(count), version, text
+    )
+    script = read_script(text, name, setup.environ)
+    found = program.read_program(script, context)
+    return _reading(setup, found.given, found.model, found.script)
+
+
+def _from_json(setup: Setup, name: str, version: str) -> Reading:
+    """A file of arguments without the script that reads it."""
+    from dsbridge_trainer.parsing import Given
+
+    document = setup.files.json(name)
+    places = {str(path[0]): at for path, at in document.values.items() if len(path) == 1}
+    args = document.value if isinstance(document.value, dict) else {}
+    strange = [key for key in args if key not in table.fields(version)]
+    parser: dict[str, Any] = {"unknown": strange, "class": "TrainingArguments"} if strange else {}
+    about = {"trains": True, "data": {"given": True}, "eval_dataset": True, "model": {"way": "unknown"}}
+    return _reading(setup, Given(args, places, parser, {}), _model_of(setup), about)
+
+
+def _model_of(setup: Setup) -> Mapping[str, Any]:
+    from dsbridge.rulebook import unread
+
+    return {"hidden_size": unread("model.hidden_size")}
+
+
+def _reading(setup: Setup, given: Any, model: Any, about: dict[str, Any]) -> Reading:
+    """Trees and places from what was found."""
+    from dsbridge_trainer import config
+
+    sources: dict[str, Source] = {f"args.{name}": at for name, at in given.places.items()}
+    trees: dict[str, Any] = {
+        "env": dict(setup.environ),
+        "args": given.args,
+        "parser": given.parser,
+        "script": about,
+        "model": model or {},
+        "prepared": {"model": {"config": model is not None}},
+    }
+    value = given.args.get("deepspeed")
+    if value:
+        found = config.read(value, setup.files, given.places.get("deepspeed"))
+        if found.problem is not None:
+            trees["dsfile"] = {"problem": found.problem}
+        else:
+            trees["ds"] = found.ds
+        sources |= found.sources
+    return Reading(trees, sources, {})
+
+
+READER = Reader(
+    recognises=recognises,
+    command_of=command_of,
+    read=read,
+    program=PROGRAM,
+    layers=("trainer", "accelerate", "deepspeed"),
+    versions=VERSIONS,
+)

@@ -1,0 +1,84 @@
+"""The Trainer's share of what happens to the DeepSpeed config, as rows of data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dsbridge.rulebook import Layer, Versions
+from dsbridge.rules import numbers
+from dsbridge_trainer import table
+from dsbridge_trainer.moments import MOMENTS
+from dsbridge_trainer.rules import arguments, config, trainer
+
+RULES = (
+    *arguments.PARSED,
+    *arguments.DEFAULTS,
+    *arguments.CHECKS,
+    *arguments.PRECISION,
+    *config.PROCESS,
+    *trainer.PRECISION_LATER,
+    *arguments.LAST,
+    *trainer.LOAD,
+    *trainer.EARLY,
+    *config.AGAIN,
+    *trainer.CHECKS,
+    *trainer.TRAIN,
+    *config.FINALIZE,
+    *config.MISMATCH,
+    *trainer.OPTIMIZER,
+    *trainer.ENGINE,
+)
+def _values(name: str) -> Callable[[Versions], Any]:
+    """The values of one of transformers' enums."""
+    return lambda versions: list(table.enum(name, table.of(versions)))
+
+
+ENUMS = ("IntervalStrategy", "SaveStrategy", "SchedulerType", "OptimizerNames")
+_BITSANDBYTES = ("8bit", "paged_", "lion_", "rmsprop_bnb", "bnb")
+_OPTIMIZERS = {
+    "adamw_torch": "torch.AdamW",
+    "adamw_torch_fused": "torch.AdamW",
+    "adamw_hf": "transformers.AdamW",
+    "adafactor": "transformers.Adafactor",
+    "sgd": "torch.SGD",
+    "adagrad": "torch.Adagrad",
+    "rmsprop": "torch.RMSprop",
+}
+
+
+def _five(versions: Versions) -> bool:
+    return numbers(table.of(versions)) >= (5,)
+
+
+def _defaults(versions: Versions) -> dict[str, Any]:
+    return {**table.defaults(table.of(versions)), "complete_": True}
+
+
+def _bitsandbytes(versions: Versions) -> list[str]:
+    """The optimizers that need it: by their names, which say so."""
+    names = table.enum("OptimizerNames", table.of(versions))
+    return [name for name in names if any(part in name for part in _BITSANDBYTES) and "torch" not in name]
+
+
+TABLES: dict[str, Callable[[Versions], Any]] = {
+    "trainer.defaults": _defaults,
+    **{f"trainer.{name}": _values(name) for name in ENUMS},
+    "trainer.new": _five,
+    "trainer.fp16_label": lambda versions: (
+        "fp16|fp16_full_eval" if _five(versions) else "fp16|fp16_full_eval+fp16_backend(amp)"
+    ),
+    # transformers 5.23 never fills less than one step; 5.6 and before fill what the arguments say
+    "trainer.least_warmup": lambda versions: int(numbers(table.of(versions)) >= (5, 23)),
+    # transformers 5 counts a last optimizer step of fewer batches
+    "trainer.partial": lambda versions: int(_five(versions)),
+    "trainer.optimizers": lambda versions: _OPTIMIZERS,
+    "trainer.bitsandbytes": _bitsandbytes,
+}
+LAYER = Layer(
+    "trainer",
+    MOMENTS,
+    RULES,
+    TABLES,
+    {"transformers": ("4.51.3", "5.23.0")},
+)

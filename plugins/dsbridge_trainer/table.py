@@ -1,0 +1,66 @@
+"""TrainingArguments by version: names, order, types, defaults, choices. Harvested, never written by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from dsbridge.rulebook import Versions
+from dsbridge.rules import numbers
+
+NEWEST = "5.23.0"
+
+
+@cache
+def raw() -> dict[str, Any]:
+    """The whole table."""
+    text = resources.files("dsbridge_trainer").joinpath("arguments.json").read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def of(versions: Versions) -> str:
+    """The version of transformers; the newest harvested if nobody knows."""
+    return versions.get("transformers", NEWEST)
+
+
+def _held(rows: list[dict[str, Any]], version: str) -> Any:
+    """The row that holds in a version, or None."""
+    have = numbers(version)
+    for row in rows:
+        since, until = row["since"], row["until"]
+        if (not since or numbers(since) <= have) and (not until or have < numbers(until)):
+            return row["value"]
+    return None
+
+
+@cache
+def fields(version: str) -> Mapping[str, Mapping[str, Any]]:
+    """The fields of a version, in their order."""
+    table = raw()
+    known = sorted(table["versions"], key=numbers)
+    nearest = next((v for v in reversed(known) if numbers(v) <= numbers(version)), known[0])
+    order = [name for name in table["order"][nearest] if name in table["fields"]]
+    found = {name: _held(table["fields"][name], version) for name in order}
+    return {name: row for name, row in found.items() if row is not None}
+
+
+@cache
+def enum(name: str, version: str) -> tuple[Any, ...]:
+    """The values of one of transformers' enums; none if the version lacks it."""
+    rows = raw()["enums"].get(name)
+    return tuple(_held(rows, version) or ()) if rows else ()
+
+
+@cache
+def dict_fields(version: str) -> tuple[str, ...]:
+    """Fields whose text may be a JSON object."""
+    return tuple(_held(raw()["dict_fields"], version) or ())
+
+
+def defaults(version: str) -> dict[str, Any]:
+    """What each field is if nobody gives it."""
+    return {name: row["default"] for name, row in fields(version).items() if "default" in row}
