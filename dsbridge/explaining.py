@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 from dsbridge.diagnostics import Code, Diagnostic, Severity
 from dsbridge.inputs import Input, read_input
 from dsbridge.plugins import Registry, registry
-from dsbridge.provenance import Source
 from dsbridge.reading import Files
 from dsbridge.resolve import Outcome, resolve
-from dsbridge.rules import Layer, Loudness, Phase, Step, numbers
+from dsbridge.rules import Layer, Loudness, numbers
+from dsbridge.stories import Story, stories
 from dsbridge.trees import copied, flat, lookup, store
 from dsbridge.values import UNSET, Unknown
 
@@ -25,17 +25,6 @@ CODES = (NOT_VERIFIED, NEEDS, MAY_REFUSE, NOT_USED, REFUSED)
 
 # Assumed unless a flag says otherwise: a GPU that has them.
 ASSUMED: dict[str, Any] = {"bf16_supported": True, "fp16_supported": True}
-
-
-class Story(NamedTuple):
-    """One field: what was asked, what holds, where it was written, and every step in between."""
-
-    path: str
-    value: Any
-    requested: Any
-    source: Source | None
-    status: str
-    steps: tuple[Step, ...]
 
 
 class Explanation(NamedTuple):
@@ -118,7 +107,7 @@ def _explained(
         config=None if outcome.config is None else _known(outcome.config),
         engine=outcome.trees.get("engine"),
         unknown=unknown,
-        fields=tuple(_stories(found, outcome, trees)),
+        fields=tuple(stories(found, outcome, trees)),
         batch=_batch(outcome),
         diagnostics=diagnostics,
         result=outcome,
@@ -196,82 +185,6 @@ def _flags(needs: Sequence[str]) -> str:
     own = {"world_size": "--world-size N", "num_training_steps": "--num-training-steps N"}
     own |= {"bf16_supported": "--bf16 or --no-bf16", "hidden_size": "--model PATH", "model": "--model PATH"}
     return "Say it with " + ", ".join(own.get(name, f"--fact {name}=VALUE") for name in needs) + "."
-
-
-def _stories(found: Input, outcome: Outcome, trees: Mapping[str, Any]) -> list[Story]:
-    """Every field of the user's config and of the effective one, in the order they first appear."""
-    asked = flat(trees.get("ds") or {})
-    final = outcome.trees.get("ds") if outcome.config is None else outcome.config
-    reached = flat(final) if isinstance(final, Mapping) else {}
-    steps: dict[str, list[Step]] = {}
-    for path, made in outcome.steps.items():
-        root, _, rest = path.partition(".")
-        if root in ("ds", "engine") and rest:
-            _spread(rest, made, steps)
-    for note in outcome.notes:
-        rest = str(note.rule.writes).partition(".")[2]
-        steps.setdefault(rest, []).append(note)
-    engine = outcome.trees.get("engine") or {}
-    at_fault = set(outcome.refused.fields) if outcome.refused else set()
-    stories = []
-    for path in dict.fromkeys([*asked, *reached, *steps]):
-        if not path or (path not in asked and path not in reached and lookup(engine, path) is UNSET
-                        and not any(step.rule.asked for step in steps.get(path, ()))):  # fmt: skip
-            continue
-        requested = asked.get(path, UNSET)
-        value = lookup(engine, path) if engine else reached.get(path, UNSET)
-        own = tuple(steps.get(path, ()))
-        status = "refused" if _faulty(path, at_fault) else _status(requested, value, own)
-        if isinstance(value, dict) and value:
-            continue  # a block that took the place of a scalar: its leaves tell
-        stories.append(Story(path, value, _wish(requested, own), _source(found, path, own), status, own))
-    return stories
-
-
-def _faulty(path: str, fields: set[str]) -> bool:
-    return path in fields or f"ds.{path}" in fields
-
-
-def _spread(path: str, made: Sequence[Step], steps: dict[str, list[Step]]) -> None:
-    """A step that wrote a block belongs to each of its leaves."""
-    for step in made:
-        if isinstance(step.after, dict) and step.after:
-            for leaf, value in flat(step.after).items():
-                before = lookup(step.before, leaf) if isinstance(step.before, Mapping) else UNSET
-                steps.setdefault(f"{path}.{leaf}", []).append(step._replace(before=before, after=value))
-        else:
-            steps.setdefault(path, []).append(step)
-
-
-def _wish(requested: Any, steps: Sequence[Step]) -> Any:
-    """What was asked in the config, or elsewhere for it."""
-    noted = next((step.before for step in steps if step.rule.asked is not None), UNSET)
-    return noted if noted is not UNSET and requested is UNSET else requested
-
-
-def _status(requested: Any, value: Any, steps: Sequence[Step]) -> str:
-    """kept, filled, overwritten, ignored, forced or unresolved."""
-    if isinstance(value, Unknown):
-        return "unresolved"
-    if any(step.rule.asked is not None and step.after is UNSET for step in steps):
-        return "ignored"
-    if requested is UNSET:
-        return "filled" if any(step.origin for step in steps) else "forced"
-    if requested == value and type(requested) is type(value):
-        return "unresolved" if requested == "auto" else "kept"
-    if requested == "auto":
-        dropped = steps and steps[-1].phase is Phase.ENGINE
-        return "ignored" if dropped else "filled"
-    return "ignored" if value is UNSET else "overwritten"
-
-
-def _source(found: Input, path: str, steps: Sequence[Step]) -> Source | None:
-    """Where the value was written: in the config, or where the last step took it from."""
-    sources = found.reading.sources
-    for origin in [step.origin for step in reversed(steps) if step.origin]:
-        if origin in sources:
-            return sources[origin]
-    return sources.get(f"ds.{path}")
 
 
 def _batch(outcome: Outcome) -> dict[str, Any]:

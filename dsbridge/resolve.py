@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
-from dsbridge.language import Expr, LanguageError, evaluate
+from dsbridge.language import LanguageError, evaluate
+from dsbridge.language.origins import origin, origins
 from dsbridge.rules import Call, Layer, Moment, OverrideRule, Phase, Program, Step, Versions, applies
 from dsbridge.trees import copied, lookup, store
 from dsbridge.values import UNSET, Unknown
@@ -76,6 +77,10 @@ def book(layers: Sequence[Layer], versions: Versions) -> Book:
         {name: tuple(rules) for name, rules in by_moment.items()},
         _Tables(layers, versions),
     )
+
+
+# by path: the rule, its value, the path that it comes from, and those of a block's leaves
+_Writes: TypeAlias = dict[str, tuple[OverrideRule, Any, str, dict[str, str]]]
 
 
 class _View:
@@ -152,7 +157,7 @@ class _Run:
         if moment.phase is Phase.ENGINE and "engine" not in self.trees:
             self.config = copied(self.trees.get("ds"))
             self.trees["engine"] = copied(self.config) if isinstance(self.config, dict | Unknown) else {}
-        writes: dict[str, tuple[OverrideRule, Any, str]] = {}
+        writes: _Writes = {}
         for rule in self.book.rules.get(name, ()):
             held = _asked(rule.when, view, rule.code)
             if held is False:
@@ -166,13 +171,14 @@ class _Run:
                 self.note(rule, moment.phase, view)
             else:
                 _collect(writes, rule, held, view)
-        for path, (rule, value, origin) in writes.items():
-            self.write(Step(rule, moment.phase, lookup(self.trees, path), value, origin), path)
+        for path, (rule, value, whence, parts) in writes.items():
+            before = lookup(self.trees, path)
+            self.write(Step(rule, moment.phase, before, value, whence, parts), path)
 
     def note(self, rule: OverrideRule, phase: Phase, view: _View) -> None:
         """A wish that goes nowhere."""
         wish = _valued(rule.asked, view, rule.code)
-        self.notes.append(Step(rule, phase, wish, UNSET, _origin(rule.asked)))
+        self.notes.append(Step(rule, phase, wish, UNSET, origin(rule.asked, view)))
 
     def write(self, step: Step, path: str) -> None:
         """Change the tree, and remember it at the path and, for a block, at each of its leaves."""
@@ -229,9 +235,7 @@ def _refused(rule: OverrideRule, phase: Phase, view: _View) -> Refused:
     return Refused(rule, phase, str(kind), "…" if isinstance(message, Unknown) else str(message), known)
 
 
-def _collect(
-    writes: dict[str, tuple[OverrideRule, Any, str]], rule: OverrideRule, held: Any, view: _View
-) -> None:
+def _collect(writes: _Writes, rule: OverrideRule, held: Any, view: _View) -> None:
     """Note what a rule would write; a condition nobody can decide makes the value Unknown."""
     if isinstance(rule.writes, str):
         paths: Any = [rule.writes]
@@ -251,11 +255,4 @@ def _collect(
                 f"{writes[path][0].code} and {rule.code} both write {path} in moment {rule.moment}: "
                 "give one a later moment, or conditions that exclude each other"
             )
-        writes[path] = (rule, value, _origin(rule.value))
-
-
-def _origin(expression: Any) -> str:
-    """The path that a value is taken from, where it is taken as it stands."""
-    if isinstance(expression, Expr) and expression.op == "get":
-        return str(expression.args[0])
-    return ""
+        writes[path] = (rule, value, origin(rule.value, local), origins(rule.value, local))

@@ -134,13 +134,16 @@ class Layer(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One rewrite of one value. `origin` is the path the new value was taken from, if it was."""
+    """One rewrite of one value. `origin` is the path the new value was taken from, if it was; `origins`
+    those of a block's leaves, by name below the block.
+    """
 
     rule: OverrideRule
     phase: Phase
     before: Any
     after: Any
     origin: str = ""
+    origins: Mapping[str, str] = NOTHING
 
 
 def numbers(version: str) -> tuple[int, ...]:

@@ -88,7 +88,11 @@ def main(folder: Path) -> None:
     files = {
         file.stem: json.loads(file.read_text()) for file in sorted((folder / "deepspeed").glob("*.json"))
     }
-    table = {"deepspeed": files, "rows": rows, "configs": names}
+    known = json.loads((PLUGIN.parent.parent / "dsbridge/deepspeed/fields.json").read_text())[
+        "torch_optimizers"
+    ]
+    takes = {f"torch.{name}": row[0]["takes"] for name, row in known.items()}
+    table = {"deepspeed": files, "optimizers": takes, "rows": rows, "configs": names}
     OUT.write_text(json.dumps(table, separators=(",", ":"), ensure_ascii=False) + "\n", encoding="utf-8")
     LINES.write_text(json.dumps(lines(folder.parents[1]), indent=0) + "\n", encoding="utf-8")
     print(f"{len(names)} configs, {len(rows)} rows, {OUT.stat().st_size} bytes")

@@ -10,9 +10,10 @@ from typing import Any
 
 import click
 
-from dsbridge.explaining import Explanation, Story, defaults, strict
+from dsbridge.explaining import Explanation, defaults, strict
 from dsbridge.inputs import place_text
 from dsbridge.rules import Step
+from dsbridge.stories import Story
 from dsbridge.values import UNSET, Unknown
 
 # Worst first: what a user must not miss.
@@ -96,8 +97,11 @@ def _rows(stories: Sequence[Story]) -> Iterable[str]:
     cells = []
     for story in stories:
         change = show(story.value)
-        if story.status not in ("kept", "default", "forced"):
-            change = f"{show(story.requested)} -> {show(story.value)}"
+        if story.status == "refused":
+            change = show(story.requested if story.value is UNSET else story.value)
+        elif story.status not in ("kept", "default", "forced"):
+            asked = f"{show(story.requested)} -> " if story.requested is not UNSET else ""
+            change = f"{asked}{show(story.value)}"
         steps = " ".join(dict.fromkeys(step.rule.code for step in story.steps))
         cells.append((story.path, change, place_text(story.source), steps))
     widths = [max(len(row[i]) for row in cells) for i in range(3)]

@@ -32,12 +32,14 @@ class _Program(NamedTuple):
 
 
 def recognises(setup: Setup) -> int:
-    """2 for a script that calls deepspeed.initialize, 1 for a lone DeepSpeed config."""
+    """3 for a script that calls deepspeed.initialize, 1 for a lone DeepSpeed config."""
     path = _script_of(setup)
     if path:
         text = setup.files.text(path) if setup.files.has(path) else ""
-        own = "deepspeed.initialize(" in text or ("initialize(" in text and "import deepspeed" in text)
-        return 2 if own else 0
+        others = any(name in text for name in ("Trainer(", "Accelerator("))
+        if "deepspeed.initialize(" in text:
+            return 2 if others else 3
+        return 1 if "initialize(" in text and "import deepspeed" in text else 0
     return 1 if any(name.endswith((".json", ".hjson")) for name in setup.given) else 0
 
 

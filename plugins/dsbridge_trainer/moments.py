@@ -78,6 +78,7 @@ LOAD_MODEL: Program = (
     "trainer.model.load",
     _zero_init("trainer.model.zero_init", all_of(_OWN, no(_LATER)), "ds"),
     _zero_init("trainer.model.zero_init_launched", all_of(no(_OWN), no(_LATER)), "hf"),
+    "trainer.model.split",
 )
 TRAIN: Program = (
     "trainer.init.early",
@@ -101,6 +102,7 @@ TRAIN: Program = (
     "trainer.finalize.mismatch",
     "trainer.train.optimizer",
     *PREPARE,
+    "accelerate.initialize.begin",
     *INITIALIZE,
     *PARSE,
     *_with(ENGINE, {"deepspeed.engine.optimizer": "trainer.engine.sharded",
@@ -122,6 +124,7 @@ _TITLES = {
     "trainer.arguments.last": (Phase.INIT, "TrainingArguments' last checks"),
     "trainer.parser.left": (Phase.INIT, "HfArgumentParser looks at what nobody has taken"),
     "trainer.model.load": (Phase.INIT, "the model is loaded"),
+    "trainer.model.split": (Phase.INIT, "zero.Init splits the weights over the ranks"),
     "trainer.init.early": (Phase.INIT, "Trainer checks before there is an Accelerator"),
     "trainer.init.accelerator": (Phase.INIT, "Trainer makes its Accelerator"),
     "trainer.config.launched": (Phase.INIT, "propagate_args_to_deepspeed, for a config of `accelerate launch`"),

@@ -36,10 +36,17 @@ def _placed() -> tuple[OverrideRule, ...]:
     )
 
 
+def takes(versions: Versions) -> dict[str, list[str]]:
+    """The arguments of torch's optimizers, by class."""
+    from dsbridge_xtuner.training import torch_optimizers
+
+    return torch_optimizers()
+
+
 LAYER = Layer(
     "xtuner",
     MOMENTS,
     _placed(),
-    tables={"xtuner.optimizers": optimizers},
+    tables={"xtuner.optimizers": optimizers, "xtuner.takes": takes},
     verified={"xtuner": ("0.2.0",), "mmengine": ("0.10.6",)},
 )

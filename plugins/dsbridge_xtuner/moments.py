@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
-from dsbridge.deepspeed.moments import ENGINE, INITIALIZE, PARSE
-from dsbridge.rulebook import Call, Moment, Phase, Program, all_of, eq, get, no, same, truthy
+from dsbridge.rulebook import (
+    ENGINE,
+    INITIALIZE,
+    PARSE,
+    Call,
+    Moment,
+    Phase,
+    Program,
+    all_of,
+    eq,
+    get,
+    no,
+    same,
+    truthy,
+)
 from dsbridge_trainer.moments import ARGUMENTS, LOAD_MODEL, TRAIN
 
 LAYERS = ("xtuner", "trainer", "accelerate", "deepspeed")

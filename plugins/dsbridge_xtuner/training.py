@@ -35,6 +35,7 @@ def shipped_deepspeed(name: str) -> dict[str, Any] | None:
     return None if found is None else copied(found)
 
 
-def is_shipped(name: str) -> bool:
-    """A name that XTuner looks up: of a config or of a DeepSpeed file."""
-    return name in _table()["configs"] or name in _table()["deepspeed"]
+def torch_optimizers() -> dict[str, list[str]]:
+    """What torch's optimizers take, by class."""
+    found: dict[str, list[str]] = _table()["optimizers"]
+    return found

@@ -43,6 +43,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "zero-empty": {"zero_optimization": {}},
     "zero-null": {"zero_optimization": None},
     "zero-true": {"zero_optimization": True},
+    "zero-true-clash": {"zero_optimization": True, "fp16.enabled": True},
     "zero-list": {"zero_optimization": [2]},
     "buckets": {
         "zero_optimization.reduce_bucket_size": "auto",
@@ -87,6 +88,11 @@ FIELDS: dict[str, dict[str, Any]] = {
     },
     "offload-text": {"zero_optimization.offload_optimizer": "cpu"},
     "offload-text-1": {"zero_optimization.stage": 1, "zero_optimization.offload_optimizer": "cpu"},
+    "offload-text-1-clash": {
+        "zero_optimization.stage": 1,
+        "zero_optimization.offload_optimizer": "cpu",
+        "fp16.enabled": True,
+    },
     "offload-param-text": {"zero_optimization.offload_param": "cpu"},
     "offload-param-text-1": {"zero_optimization.stage": 1, "zero_optimization.offload_param": "cpu"},
     "offload-old": {"zero_optimization.cpu_offload": True},

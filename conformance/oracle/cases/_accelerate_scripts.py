@@ -232,6 +232,8 @@ def loaders() -> Iterator[Case]:
     yield with_file("loader/eight-ranks", AUTO, world_size=8)
     yield with_file("loader/one-rank", AUTO, world_size=1)
     python = ["python", "train.py"]
+    null = changed(AUTO, FIELDS["tensor-parallel-null"])
+    yield with_file("loader/tensor-parallel-null", null, **LOADERS["none-prepared"])
     alone = with_file("loader/python", AUTO, world_size=1, facts={"mpi4py_installed": False})
     yield {**alone, "command": python}
     steps = changed(AUTO, {"train_batch_size": GONE, "gradient_accumulation_steps": 4})

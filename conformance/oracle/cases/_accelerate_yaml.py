@@ -68,6 +68,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "offload_param_device": "nvme",
         "offload_param_nvme_path": "/local_nvme",
     },
+    "nvme-optimizer": {"offload_optimizer_nvme_path": "/local_nvme"},
     "save-16bit": {"zero_stage": 3, "zero3_save_16bit_model": True},
     "save-16bit-2": {"zero3_save_16bit_model": True},
     "unknown": {"zero_stages": 3, "overlap_comm": True},
@@ -212,6 +213,10 @@ def filed() -> Iterator[Case]:
         "none": ({"deepspeed_config_file": "none"}, bare, {}),
         "null": ({"deepspeed_config_file": None}, bare, {}),
     }
+    for kind in ("optimizer", "param"):
+        wrong = changed(NUMBERS, {f"zero_optimization.offload_{kind}": "cpu"})
+        # told before the stage of the YAML is
+        table[f"offload-{kind}-text"] = ({"zero_stage": 3}, bare, {"ds.json": text_of(wrong)})
     for name, (changes, rest, files_) in table.items():
         text = accelerate_yaml({**named, **changes}, **rest)
         yield from_yaml(f"file/{name}", text, files=files_)

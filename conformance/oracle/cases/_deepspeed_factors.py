@@ -333,6 +333,13 @@ OPTIMIZER: dict[str, Changes] = {
     "all-auto": {
         "optimizer.params": {"lr": "auto", "betas": "auto", "eps": "auto", "weight_decay": "auto"},
     },
+    "offload-lr-auto": {"optimizer.params.lr": "auto", _OFFLOAD: {"device": "cpu"}},
+    "offload-all-auto": {
+        "optimizer.params": {"lr": "auto", "betas": "auto", "eps": "auto", "weight_decay": "auto"},
+        _OFFLOAD: {"device": "cpu"},
+    },
+    "offload-betas-one": {"optimizer.params.betas": [0.9], _OFFLOAD: {"device": "cpu"}},
+    "offload-lr-null": {"optimizer.params.lr": None, _OFFLOAD: {"device": "cpu"}},
     "betas-auto": {"optimizer.params.betas": "auto"},
     "lr-text": {"optimizer.params.lr": "1e-4"},
     "lr-negative": {"optimizer.params.lr": -1},

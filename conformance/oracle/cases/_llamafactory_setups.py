@@ -110,25 +110,35 @@ def _own(draw: Any) -> dict[str, Any]:
     )
     warmups = [{}, {"warmup_ratio": GONE, "warmup_steps": 5}, {"warmup_ratio": GONE}, {"warmup_ratio": 0.03}]
     changes |= draw(st.sampled_from(warmups))
-    if draw(st.integers(0, 3)) == 0:
+    if draw(st.integers(0, 4)) == 0:
         table = draw(st.sampled_from([NUMBERS, PRECISION, METHODS, DATA]))
         name = draw(st.sampled_from([key for key in table if key not in LEFT_OUT]))
         changes |= {key: value for key, value in table[name][0].items() if key != "max_steps"}
-    if draw(st.integers(0, 3)) == 0:
+    if draw(st.integers(0, 7)) == 0:
         changes |= draw(st.sampled_from(MISTAKES))
     return changed(BASE, changes)
 
 
 @st.composite
-def _config(draw: Any) -> dict[str, Any]:
+def _config(draw: Any, own: dict[str, Any]) -> dict[str, Any]:
     """The ds_config: a shipped one, some numbers given, now and then a mistake."""
+    micro, gas = own.get("per_device_train_batch_size", 8), own.get("gradient_accumulation_steps", 1)
+    rate = own.get("learning_rate", 5e-5)
     config: dict[str, Any] = json.loads(SHIPPED[draw(st.sampled_from(sorted(SHIPPED)))])
     if draw(st.integers(0, 4)) == 0:
         config = changed(AUTO, {"zero_optimization": {"stage": draw(st.sampled_from([0, 1, 2, 3, "auto"]))}})
     changes: dict[str, Any] = {}
     if draw(st.integers(0, 2)) == 0:
         changes["optimizer"] = draw(
-            st.sampled_from([OPTIMIZER, {"type": "AdamW", "params": {"lr": 1e-5, "weight_decay": 0.0}}])
+            st.sampled_from(
+                [
+                    OPTIMIZER,
+                    OPTIMIZER,
+                    {"type": "AdamW", "params": {"lr": rate, "weight_decay": "auto"}},
+                    {"type": "AdamW", "params": {"lr": 1e-5, "weight_decay": 0.0}},
+                    {"type": "Adam", "params": {"lr": "auto", "betas": "auto"}},
+                ]
+            )
         )
     if draw(st.integers(0, 2)) == 0:
         changes["scheduler"] = draw(
@@ -140,10 +150,10 @@ def _config(draw: Any) -> dict[str, Any]:
             )
         )
     for key, values in {
-        "train_micro_batch_size_per_gpu": [1, 2, GONE],
-        "gradient_accumulation_steps": [1, 8, GONE],
+        "train_micro_batch_size_per_gpu": [micro, micro, 2, GONE],
+        "gradient_accumulation_steps": [gas, gas, 8, GONE],
         "train_batch_size": [16, GONE, GONE],
-        "gradient_clipping": [1.0, 0.5, GONE],
+        "gradient_clipping": [own.get("max_grad_norm", 1.0), GONE, GONE, 0.5],
         "zero_allow_untested_optimizer": [GONE, False],
         "zero_optimization.reduce_bucket_size": ["auto", 2e8],
         "steps_per_print": [10, 2000],
@@ -151,7 +161,7 @@ def _config(draw: Any) -> dict[str, Any]:
     }.items():
         if draw(st.integers(0, 6)) == 0:
             changes[key] = draw(st.sampled_from(values))
-    if draw(st.integers(0, 3)) == 0:
+    if draw(st.integers(0, 4)) == 0:
         table = draw(st.sampled_from([BATCH, OPTIMIZERS, SCHEDULERS, ZERO, REST]))
         changes |= table[draw(st.sampled_from(sorted(key for key in table if key not in LEFT_OUT)))][1]
     if any(key.startswith("zero_optimization.") for key in changes) and "zero_optimization" in changes:
@@ -162,10 +172,11 @@ def _config(draw: Any) -> dict[str, Any]:
 @st.composite
 def setups(draw: Any) -> Case:
     """A set-up, under one of the launchers."""
-    own, config = draw(_own()), draw(_config())
+    own = draw(_own())
+    config = draw(_config(own))
     world = draw(st.sampled_from([1, 2, 2, 4, 8]))
     more: dict[str, Any] = {"world_size": world, "facts": absent(own)}
-    if draw(st.integers(0, 5)) == 0:
+    if draw(st.integers(0, 9)) == 0:
         more["gpu"] = {"bf16": False, "fp16": True}
     if own.get("dataset_dir") == "rows":
         more["files"] = FILES
@@ -177,7 +188,12 @@ def setups(draw: Any) -> Case:
         if kind == "override":
             words += draw(
                 st.sampled_from(
-                    [["learning_rate=2e-5"], ["gradient_accumulation_steps=16"], ["bf16=true"], ["stage=sft"]]
+                    [
+                        ["learning_rate=2e-5"],
+                        ["gradient_accumulation_steps=16"],
+                        ["bf16=true"],
+                        ["max_grad_norm=1.0"],
+                    ]
                 )
             )
         environ = {} if kind == "auto" else FORCE

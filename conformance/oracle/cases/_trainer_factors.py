@@ -266,6 +266,7 @@ OTHER: Table = {
     "tp-auto": ({"tensor_parallel": {"autotp_size": "auto"}}, {}),
     "tp-wrong-form": ({"tensor_parallel": {"enabled": True, "tp_size": 2}}, {}),
     "many-wrong": ({STEPS: 4, "gradient_clipping": 0.5, MICRO: 1, "bf16.enabled": False}, {}),
+    "clash-3": ({STEPS: 16, "fp16.enabled": True, STAGE: 3}, {}),
     "many-wrong-3": ({STEPS: 4, "gradient_clipping": 0.5, MICRO: 1, STAGE: 3}, {}),
     "wrong-and-auto": ({STEPS: 4, "wall_clock_breakdown": "auto"}, {}),
     "wrong-and-missing": ({STEPS: 4, "zero_optimization": GONE}, {}),
@@ -319,6 +320,13 @@ ARGUMENTS: Table = {
     "accelerator-steps": ({}, {"accelerator_config": {"gradient_accumulation_kwargs": {"num_steps": 4}}}),
     "accelerator-steps-one": (
         {},
+        {
+            "accelerator_config": {"gradient_accumulation_kwargs": {"num_steps": 4}},
+            "gradient_accumulation_steps": 1,
+        },
+    ),
+    "accelerator-steps-scheduled": (
+        _SCHEDULED,
         {
             "accelerator_config": {"gradient_accumulation_kwargs": {"num_steps": 4}},
             "gradient_accumulation_steps": 1,

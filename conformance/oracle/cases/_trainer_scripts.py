@@ -44,6 +44,30 @@ class Tiny(torch.nn.Module):
 
 
 """
+# A model that sees: its hidden size is in text_config.
+VLM = {
+    "model_type": "llava",
+    "image_token_index": 10,
+    "text_config": {
+        "model_type": "qwen2",
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "vocab_size": 64,
+    },
+    "vision_config": {
+        "model_type": "clip_vision_model",
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "image_size": 16,
+        "patch_size": 8,
+        "projection_dim": 32,
+    },
+}
 LLAMA = (
     "LlamaForCausalLM(LlamaConfig(vocab_size=64, hidden_size=32, intermediate_size=64, "
     "num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2))"
@@ -205,6 +229,11 @@ def models() -> Iterator[Case]:
         imports = ("from transformers import LlamaConfig, LlamaForCausalLM",)
         yield plain(f"model/built-{name}", ds, model=LLAMA, imports=imports)
         yield plain(f"model/plain-{name}", ds, model="Tiny()", imports=("import torch",), before=CONFIGLESS)
+    vision = 'AutoModelForImageTextToText.from_config(AutoConfig.from_pretrained("vlm"))'
+    imports = ("from transformers import AutoModelForImageTextToText",)
+    for name, ds in {"three": three, "two": BUCKETS}.items():
+        files = {"vlm/config.json": json.dumps(VLM)}
+        yield plain(f"model/text-config-{name}", ds, model=vision, imports=imports, files=files)
     init = 'def model_init():\n    return AutoModelForCausalLM.from_pretrained("model")\n\n\n'
     trainer = {"model_init": "model_init", "args": "args", "train_dataset": "rows"}
     yield plain("model/init", BUCKETS, model="", before=init, trainer=trainer)

@@ -60,9 +60,7 @@ SETTINGS: dict[str, Row] = {
     "model-missing": (config(rest={"model": GONE}),),
     "scheduler-mmengine": (
         config(
-            rest={
-                "param_scheduler": "[dict(type=CosineAnnealingLR, eta_min=0.0, by_epoch=True, end=1)]"
-            },
+            rest={"param_scheduler": "[dict(type=CosineAnnealingLR, eta_min=0.0, by_epoch=True, end=1)]"},
             imports=("from mmengine.optim import CosineAnnealingLR",),
         ),
         {"scheduler": {"type": "WarmupLR", "params": {"warmup_num_steps": 10}}},

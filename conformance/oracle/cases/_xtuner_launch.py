@@ -86,6 +86,8 @@ def launched() -> Iterator[Case]:
     yield case("start/mode-upper", None, AUTO, ["xtuner", "TRAIN", *train])
     yield case("start/mode-unknown", None, AUTO, ["xtuner", "tran", *train])
     yield case("start/mode-other", None, AUTO, ["xtuner", "version"])
+    wrapper = config(None, {"type": '"DeepSpeedOptimWrapper"'})
+    yield case("start/one-wrapper", wrapper, AUTO, environ=ONE, world=1)
     yield case("start/python", None, AUTO, ["python", *MODULE, *train], environ=ONE, world=1)
 
 

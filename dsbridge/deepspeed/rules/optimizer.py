@@ -9,12 +9,15 @@ from dsbridge.rulebook import (
     Expr,
     all_of,
     any_of,
+    children,
     choose,
     eq,
     first,
     first_set,
     get,
     has,
+    here,
+    here_path,
     is_a,
     is_set,
     item,
@@ -74,6 +77,13 @@ _SIGNATURE = item(table("deepspeed.signatures"), _class_of_name())
 _TAKEN = choose(one_of(NAME, ["adam", "adamw"]), ["torch_adam", "adam_w_mode", "fp32_optimizer_states"], [])
 _UNKNOWN = first(without(without(keys(_PARAMS), _TAKEN), item(_SIGNATURE, "takes")))
 _FORCED = truthy(first_set(get("engine.zero_force_ds_cpu_optimizer"), True))
+_WORDS = children(
+    "engine.optimizer.params",
+    all_of(
+        one_of(last_word(here_path()), ["lr", "eps", "weight_decay", "betas"]),
+        no(is_a(here(), "number", "bool", "list")),
+    ),
+)
 _ONE_BIT = {"onebitadam": "1bit-Adam", "zerooneadam": "0/1 Adam", "onebitlamb": "1bit-Lamb"}
 LR = first_set(item(_PARAMS, "lr"), 1e-3)
 
@@ -187,6 +197,26 @@ BASIC = (
         {"engine.optimizer.type": "AdamW", "engine.optimizer.params.amsgrad": True},
         {"engine.optimizer.type": "AdamW"},
         hint="Leave it out, or use torch_adam: true.",
+    ),
+    refusal(
+        "DS268",
+        "the CPU Adam takes numbers only",
+        _BASIC,
+        all_of(_OURS, eq(_class_of_name(), "deepspeed.DeepSpeedCPUAdam"), truthy(_WORDS)),
+        ("TypeError", "create_adam(): incompatible function arguments.…", ("optimizer.params",)),
+        'It is made in C++ with these values; nobody fills an "auto" here.',
+        ev(
+            "ops/adam/cpu_adam.py",
+            "97",
+            "self.ds_opt_adam.create_adam(self.opt_id, lr, betas[0], betas[1], eps, weight_decay,",
+            "optimizer/offload-lr-auto",
+        ),
+        {
+            "engine.optimizer": {"type": "AdamW", "params": {"lr": "auto"}},
+            "engine.zero_optimization": {"stage": 2, "offload_optimizer": {"device": "cpu"}},
+        },
+        {"engine.optimizer": {"type": "AdamW", "params": {"lr": "auto"}}},
+        hint="Write numbers.",
     ),
     refusal(
         "DS192",

@@ -163,7 +163,7 @@ CHECK = (
 
 _SAVE = "stage3_gather_16bit_weights_on_model_save"
 FILLED = (
-    (_STEPS, _STEPS, "ds/as-is"),
+    (_STEPS, _STEPS, "file/flag-steps-auto"),
     ("gradient_clipping", "gradient_clipping", "file/flag-clip-auto"),
     ("zero_stage", "zero_optimization.stage", "ds/stage-auto"),
     ("offload_optimizer_device", "zero_optimization.offload_optimizer.device", "ds/offload-auto"),
@@ -226,7 +226,12 @@ def _no_get(code: str, name: str) -> OverrideRule:
         all_of(USED, FILE, is_set(get(path)), no(is_a(get(path), "dict", "null"))),
         ("AttributeError", text("'{}' object has no attribute 'get'", type_name(get(path))), (path,)),
         "HfDeepSpeedConfig looks for keys below it.",
-        ev(CONFIG, "188", "config = config.get(node)", f"ds/{name.replace('_', '-')}-text-1"),
+        ev(
+            CONFIG,
+            "188",
+            "config = config.get(node)",
+            "ds/offload-text-1-clash" if "optimizer" in name else "ds/offload-param-text-1",
+        ),
         {**_F, path: "cpu"},
         {**_F, path: {"device": "cpu"}},
         'Write {"device": "cpu"}.',

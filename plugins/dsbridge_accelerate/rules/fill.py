@@ -134,12 +134,12 @@ FILL = (
             fires={"prepared.hidden_size": 64}),
     _filled("ACC240", "optimizer.params.lr", first_set(get("prepared.optimizer.lr"), 0.001), "DummyOptim's.",
             ("2331", '{"optimizer.params.lr": optimizer.lr, "optimizer.params.weight_decay": '
-             "optimizer.weight_decay}", "dummy/optimizer"), DUMMY_OPTIMIZER,
+             "optimizer.weight_decay}", "dummy/both"), DUMMY_OPTIMIZER,
                 {"prepared.optimizer.dummy": True}),
     _filled("ACC241", "optimizer.params.weight_decay", first_set(get("prepared.optimizer.weight_decay"), 0),
             "DummyOptim's.", ("2331",
                '{"optimizer.params.lr": optimizer.lr, "optimizer.params.weight_decay": '
-                              "optimizer.weight_decay}", "dummy/optimizer"), DUMMY_OPTIMIZER,
+                              "optimizer.weight_decay}", "dummy/both"), DUMMY_OPTIMIZER,
             {"prepared.optimizer.dummy": True}),
     _filled("ACC242", "scheduler.params.warmup_min_lr", 0, "Always zero.",
             ("2341", '"scheduler.params.warmup_min_lr": 0,', "dummy/both"), _SCHEDULED,

@@ -283,14 +283,13 @@ _LOWERED = frozenset(
     }
 )
 _QUOTES = {
-    "zero_stage": ("567", "top/json"),
+    "zero_stage": ("567", "yaml/stage-1"),
     "gradient_accumulation_steps": ("569", "yaml/steps-4"),
     "gradient_clipping": ("571", "yaml/clip-half"),
     "offload_optimizer_device": ("573", "yaml/offload-cpu"),
     "offload_param_device": ("575", "yaml/offload-cpu-3"),
     "zero3_init_flag": ("577", "yaml/init-wrong"),
     "zero3_save_16bit_model": ("579", "yaml/save-16bit"),
-    "deepspeed_config_file": ("581", "file/numbers"),
     "deepspeed_moe_layer_cls_names": ("585", "yaml/moe"),
 }
 _EXPORTED = [(name, variable) for name, variable in SETTINGS.items() if name in _QUOTES]
@@ -364,7 +363,8 @@ EXPORTS = (
             None,
             "accelerate launch exports the device and forgets the path: DeepSpeedPlugin falls back to "
             "`none`.",
-            ev(EXPORT, "575", "if args.offload_param_device is not None:", "yaml/nvme"),
+            ev(EXPORT, "575", "if args.offload_param_device is not None:",
+               f"yaml/nvme{'-optimizer' if index == 0 else ''}"),
             {**_L, "launch.kind": "deepspeed", f"launch.{name}": "/nvme"},
             {**_L, "launch.kind": "deepspeed"},
             asked=get(f"launch.{name}"),

@@ -210,11 +210,11 @@ OPEN = (
         _U,
         "Paths are relative to the folder the command runs in; JSON has no comments.",
     ),
-    _no_get("ACC152", "zero_optimization", "plugin.open", is_set(get("ds")), "183-189", "ds/zero-true"),
+    _no_get("ACC152", "zero_optimization", "plugin.open", is_set(get("ds")), "183-189", "ds/zero-true-clash"),
     _no_get("ACC153", "zero_optimization.offload_optimizer", "plugin.open", _EARLY, "183-189",
-            "ds/offload-text"),
+            "file/offload-optimizer-text"),
     _no_get("ACC154", "zero_optimization.offload_param", "plugin.open", _EARLY, "183-189",
-            "ds/offload-param-text"),
+            "file/offload-param-text"),
 )  # fmt: skip
 
 _FILE = same(get("deepspeed.file"), True)

@@ -294,7 +294,7 @@ PRECISION = (
     _filled("ACC191", "fp16", eq(CHOSEN, "fp16"), "ds/fp16-as-is"),
     _filled("ACC192", "bf16", BF16, "ds/as-is"),
     _off("ACC193", "fp16", "ds/no-precision"),
-    _off("ACC194", "bf16", "ds/bfloat16"),
+    _off("ACC194", "bf16", "top/fp16"),
 )  # fmt: skip
 
 RULES: tuple[OverrideRule, ...] = (*SCRIPT, *CPU, *PRECISION)

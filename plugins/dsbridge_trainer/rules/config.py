@@ -10,6 +10,7 @@ from dsbridge.rulebook import (
     OverrideRule,
     add,
     all_of,
+    always,
     any_of,
     block,
     ceil,
@@ -31,6 +32,7 @@ from dsbridge.rulebook import (
     mul,
     no,
     one_of,
+    same,
     table,
     text,
     to_int,
@@ -236,13 +238,6 @@ AGAIN: tuple[OverrideRule, ...] = (
         ev("trainer.py", "2706", "propagate_args_to_deepspeed(self.accelerator, self.args, auto_find_batch_size=True)", "argument/find-batch-explicit"),
         {"args.auto_find_batch_size": True, "deepspeed.used": True}, {"args.auto_find_batch_size": False},
     ),
-    write(
-        "TR153", "no batch size is sought", "config.find",
-        no(truthy(get("args.auto_find_batch_size"))), "process.now", False,
-        "The config has met the arguments already.",
-        ev("trainer.py", "2702", "if self.is_deepspeed_enabled:", "launch/file-no-steps"),
-        {"args.auto_find_batch_size": False}, {"args.auto_find_batch_size": True},
-    ),
 )  # fmt: skip
 
 _BUCKETS = tuple(
@@ -257,6 +252,27 @@ _USED = truthy(get("deepspeed.used"))
 _W = get("args.warmup_steps")
 _SHARE = choose(at_most(1, _W), to_int(_W), ceil(mul(get("run.steps"), _W)))
 _FOUR = choose(less(0, _W), _W, ceil(mul(get("run.steps"), get("args.warmup_ratio"))))
+_TEXT = get("model.text_config.hidden_size")
+_THREE = all_of(eq(get("ds.zero_optimization.stage"), 3), no(same(get("ds.zero_optimization.stage"), True)))
+
+
+def _bucket(code: str, name: str, stage: Expr, value: Expr, line: str, quote: str) -> OverrideRule:
+    """A bucket of a model that tells its hidden size in `text_config`."""
+    fires = {
+        "deepspeed.used": True, "model.text_config.hidden_size": 64, "ds.zero_optimization.stage": 3,
+        f"ds.zero_optimization.{name}": "auto",
+    }  # fmt: skip
+    return write(
+        code, f"`{name}` from the hidden size of text_config", "finalize.model",
+        all_of(_USED, stage, is_auto(get(f"ds.zero_optimization.{name}")), is_set(_TEXT),
+               missing(get("model.hidden_size")), missing(get("model.hidden_sizes"))),
+        f"ds.zero_optimization.{name}", value,
+        "The Trainer looks into text_config, Accelerate does not; of the three buckets the Trainer fills two "
+        "under ZeRO-3 only.",
+        ev(CONFIG_FILE, line, quote, "model/text-config-three"),
+        fires, {**fires, "model.hidden_size": 64},
+    )  # fmt: skip
+
 
 FINALIZE: tuple[OverrideRule, ...] = (
     refusal(
@@ -285,6 +301,12 @@ FINALIZE: tuple[OverrideRule, ...] = (
         "Write numbers for the three keys.",
         until(FIVE),
     ),
+    _bucket("TR203", "reduce_bucket_size", always(), mul(_TEXT, _TEXT), "230",
+            'self.fill_only("zero_optimization.reduce_bucket_size", hidden_size * hidden_size)'),
+    _bucket("TR204", "stage3_prefetch_bucket_size", _THREE, to_int(mul(0.9, _TEXT, _TEXT)), "234",
+            '"zero_optimization.stage3_prefetch_bucket_size",'),
+    _bucket("TR205", "stage3_param_persistence_threshold", _THREE, mul(10, _TEXT), "238",
+            '"zero_optimization.stage3_param_persistence_threshold",'),
     write(
         "TR156", "warm-up steps (transformers 4)", "train.warmup",
         _USED, "run.warmup", _FOUR,

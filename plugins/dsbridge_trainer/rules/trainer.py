@@ -24,6 +24,7 @@ from dsbridge.rulebook import (
     get,
     greatest,
     is_a,
+    is_auto,
     is_set,
     item,
     less,
@@ -48,6 +49,9 @@ _STAGE = get("ds.zero_optimization.stage")
 _THREE = all_of(eq(_STAGE, 3), no(same(_STAGE, True)))
 _TP = first_set(get("ds.tensor_parallel.autotp_size"), 1)
 _LOADED = all_of(_USED, _THREE, no(truthy(get("script.model.first"))), eq(_WAY, "from_pretrained"))
+_LOADING = all_of(
+    _USED, _THREE, no(truthy(get("script.model.first"))), one_of(_WAY, ("from_pretrained", "from_config"))
+)
 _MODEL = {"deepspeed.used": True, "script.model.way": "from_pretrained"}
 
 PRECISION_LATER: tuple[OverrideRule, ...] = (
@@ -79,6 +83,16 @@ LOAD: tuple[OverrideRule, ...] = (
         {**_MODEL, "ds.zero_optimization.stage": 3, "script.model.device_map": True},
         {**_MODEL, "ds.zero_optimization.stage": 2, "script.model.device_map": True},
         "Remove device_map.",
+    ),
+    refusal(
+        "TR206", "ZeRO-3 without a launcher", "model.split",
+        all_of(_LOADING, no(truthy(get("script.model.init"))), missing(get("env.RANK")), no(fact("mpi4py_installed"))),
+        ("ModuleNotFoundError", "No module named 'mpi4py'", ("env.RANK",)),
+        "zero.Init needs the process group; without a launcher's RANK in the environment, DeepSpeed asks MPI.",
+        (Evidence("deepspeed", "0.19.8", "comm/comm.py", "917", "from mpi4py import MPI", "trainer/run/python-three"),),
+        {**_MODEL, "ds.zero_optimization.stage": 3, "fact.mpi4py_installed": False},
+        {**_MODEL, "ds.zero_optimization.stage": 3, "env.RANK": "0"},
+        "Start it with torchrun or deepspeed.",
     ),
     refusal(
         "TR200", "AutoTP under ZeRO-3", "model.load",
@@ -297,7 +311,24 @@ _LR = get("args.learning_rate")
 _CLASS = first_set(get("own.optimizer.class"), item(table("trainer.optimizers"), get("args.optim")))
 _SCHEDULES = {"reduce_lr_on_plateau": "torch.ReduceLROnPlateau", "greedy": "transformers.GreedyLR"}
 
+_TEXT_SIZED = all_of(
+    _USED, is_set(get("model.text_config.hidden_size")), missing(get("model.hidden_size")),
+    missing(get("model.hidden_sizes")),
+)  # fmt: skip
+_LEFT = tuple(f"ds.zero_optimization.{n}" for n in ("stage3_prefetch_bucket_size", "stage3_param_persistence_threshold"))
 OPTIMIZER: tuple[OverrideRule, ...] = (
+    refusal(
+        "TR207", "buckets of ZeRO-3 that nobody fills below it", "train.optimizer",
+        all_of(_TEXT_SIZED, any_of(*(is_auto(get(path)) for path in _LEFT))),
+        ("ValueError",
+         "Can find neither `model.config.hidden_size` nor `model.config.hidden_sizes`, therefore it's not possible to "
+         "automatically fill out the following `auto` entries in the DeepSpeed config file: …", _LEFT),
+        "The Trainer looks into text_config but fills them under ZeRO-3 only; Accelerate does not look there.",
+        (Evidence("accelerate", "1.15.0", "accelerator.py", "2317", '"Can find neither `model.config.hidden_size` nor `model.config.hidden_sizes`, " + reasoning', "trainer/model/text-config-two"),),
+        {"deepspeed.used": True, "model.text_config.hidden_size": 32, _LEFT[0]: "auto"},
+        {"deepspeed.used": True, "model.hidden_size": 32, _LEFT[0]: "auto"},
+        "Remove the two keys: they are ZeRO-3's.",
+    ),
     refusal(
         "TR192", "bitsandbytes is not installed", "train.optimizer",
         all_of(_USED, no(_BLOCK), _BNB, no(fact("bitsandbytes_installed"))),
@@ -347,13 +378,6 @@ OPTIMIZER: tuple[OverrideRule, ...] = (
         {"deepspeed.used": True, "args.optim": "sgd"}, {"deepspeed.used": True, "ds.optimizer": {}},
     ),
     write(
-        "TR196", "DeepSpeed's own scheduler", "train.optimizer",
-        all_of(_USED, is_set(get("ds.scheduler"))), "prepared.scheduler", {"dummy": True},
-        "With a scheduler block, lr_scheduler_type is not used.",
-        ev("integrations/deepspeed.py", "593", "lr_scheduler = DummyScheduler(optimizer)", "schedule/argument-unused"),
-        {"deepspeed.used": True, "ds.scheduler": {}}, {"deepspeed.used": True},
-    ),
-    write(
         "TR197", "the Trainer's scheduler on DeepSpeed's optimizer", "train.optimizer",
         all_of(_USED, missing(get("ds.scheduler")), _BLOCK), "prepared.scheduler",
         block({"dummy": True, "callable": True,
@@ -370,8 +394,7 @@ _MICS = get("ds.zero_optimization.mics_shard_size")
 ENGINE: tuple[OverrideRule, ...] = (
     refusal(
         "TR202", "MiCS and a model that zero.Init has split", "engine.sharded",
-        all_of(_USED, _THREE, no(truthy(get("script.model.first"))),
-               one_of(_WAY, ("from_pretrained", "from_config")), is_a(_MICS, "int"), less(0, _MICS)),
+        all_of(_LOADING, is_a(_MICS, "int"), less(0, _MICS)),
         ("AssertionError", "Sharded parameters don't have the MiCS_CommGroups attached. …",
          ("ds.zero_optimization.mics_shard_size",)),
         "transformers loads the model under zero.Init, and MiCS wants its own MiCS_Init.",

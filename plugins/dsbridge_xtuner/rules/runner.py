@@ -7,12 +7,17 @@ from dsbridge.rulebook import (
     all_of,
     any_of,
     eq,
+    first,
+    first_set,
     get,
     is_a,
     is_set,
+    keys,
     merged,
     missing,
     no,
+    text,
+    without,
 )
 from dsbridge_xtuner.rules._make import CONVERTED, USED, ev, refusal, write
 
@@ -26,6 +31,8 @@ def absent(path: str) -> Expr:
     """Missing or null."""
     return any_of(missing(get(path)), is_a(get(path), "null"))
 
+
+_EXTRA = without(keys(get("cfg.optim_wrapper")), ["type", "optimizer", "constructor", "paramwise_cfg"])
 
 RUNNER = (
     write(
@@ -63,6 +70,34 @@ RUNNER = (
         ),
         _OWN,
         {"cfg.runner_type": "FlexibleRunner"},
+    ),
+    refusal(
+        "XT145",
+        "DeepSpeed's wrapper without a strategy",
+        "runner.strategy",
+        all_of(
+            missing(get("ds")),
+            eq(get("cfg.optim_wrapper.type"), "DeepSpeedOptimWrapper"),
+            missing(get("own")),
+            eq(first_set(get("run.launcher"), "none"), "none"),
+            is_set(first(_EXTRA)),
+        ),
+        (
+            "TypeError",
+            text("DeepSpeedOptimWrapper.__init__() got an unexpected keyword argument '{}'", first(_EXTRA)),
+            ("cfg.optim_wrapper.type",),
+        ),
+        "The own DeepSpeedOptimWrapper makes XTuner ignore --deepspeed; it takes an optimizer only.",
+        "Write type=AmpOptimWrapper, and let --deepspeed do the rest.",
+        ev(
+            "mmengine",
+            "_strategy/deepspeed.py",
+            "0",
+            "def __init__(self, optimizer):",
+            "start/one-wrapper",
+        ),
+        {"cfg.optim_wrapper": {"type": "DeepSpeedOptimWrapper", "clip_grad": {}}},
+        {"cfg.optim_wrapper": {"type": "DeepSpeedOptimWrapper"}},
     ),
     refusal(
         "XT142",

@@ -49,7 +49,7 @@ _OPTIMIZER = get("cfg.optim_wrapper.optimizer")
 _TYPE = get("cfg.optim_wrapper.optimizer.type")
 _NAMES = table("xtuner.optimizers")
 _CLASS = choose(is_a(_TYPE, "str"), item(_NAMES, _TYPE), get("cfg.optim_wrapper.optimizer.type.class"))
-_TAKES = item(item(table("deepspeed.signatures"), _CLASS), "takes")
+_TAKES = item(table("xtuner.takes"), _CLASS)
 _STRANGE = without(without(keys(_OPTIMIZER), ["type", "params"]), _TAKES)
 _ADAM = {"name": "torch.optim.AdamW", "class": "torch.AdamW"}
 
