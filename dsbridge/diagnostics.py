@@ -92,6 +92,11 @@ class Diagnostic(NamedTuple):
         return f"{text}\n    {self.hint}" if self.hint else text
 
 
+# What has no place in a target: the printer puts those of one reason into one paragraph.
+UNSUPPORTED = Code("REN002", "no-place", Severity.WARNING, "The target has no place for this setting.")
+NOT_RENDERED = " is not rendered: "  # between setting and reason
+
+
 class InputError(Exception):
     """The input cannot be used. Carries every reason found, never only the first."""
 

@@ -11,16 +11,14 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from dsbridge.diagnostics import Code, Diagnostic, Severity
+from dsbridge.diagnostics import NOT_RENDERED, UNSUPPORTED, Code, Diagnostic, Severity
 from dsbridge.spec.leaves import plain
 from dsbridge.values import AUTO
 
 LOSSY = Code("REN001", "lossy", Severity.WARNING, "The target says this only approximately.")
-UNSUPPORTED = Code("REN002", "no-place", Severity.WARNING, "The target has no place for this setting.")
 UNTRANSLATABLE = Code(
     "REN003", "no-such-value", Severity.ERROR, "The target has the key, but not this value."
 )
-NOT_RENDERED = " is not rendered: "  # between setting and reason; the printer groups by it
 CODES = (LOSSY, UNSUPPORTED, UNTRANSLATABLE)
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dsbridge.diagnostics import Code, Diagnostic
-from dsbridge.spec import ParallelSpec
-from dsbridge.spec.leaves import to_mapping
 from dsbridge.version import __version__
 
-if TYPE_CHECKING:  # reading is imported by the commands that read, not by `render`
+if TYPE_CHECKING:  # reading is imported by the commands that read, a spec by those that render
     from dsbridge.reading import Reader
+    from dsbridge.spec import ParallelSpec
 
 
 class Base(NamedTuple):
@@ -83,5 +81,9 @@ class Framework(NamedTuple):
 
 def spec_hash(spec: ParallelSpec) -> str:
     """Twelve hex digits of SHA-256 over the canonical JSON: equal for specs that say the same."""
+    import hashlib
+
+    from dsbridge.spec.leaves import to_mapping
+
     text = json.dumps(to_mapping(spec), sort_keys=True, separators=(",", ":"), default=str)
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()[:12]}"

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from dsbridge.artifacts import Artifacts
-from dsbridge.diagnostics import Diagnostic
-from dsbridge.framework import Framework
-from dsbridge.spec import ParallelSpec
-
-if TYPE_CHECKING:  # only the commands that read import these
+if TYPE_CHECKING:  # each command imports what it needs of these
+    from dsbridge.artifacts import Artifacts
+    from dsbridge.diagnostics import Diagnostic
+    from dsbridge.framework import Framework
     from dsbridge.reading import Launcher
     from dsbridge.rules import Layer
+    from dsbridge.spec import ParallelSpec
 
 hookspec = pluggy.HookspecMarker("dsbridge")
 hookimpl = pluggy.HookimplMarker("dsbridge")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from typing import Any, NamedTuple
@@ -37,6 +36,8 @@ def words_of(command: Sequence[str]) -> tuple[dict[str, str], Words]:
     """The NAME=value words in front, and the rest. One single word is a whole command line."""
     items = list(command)
     if len(items) == 1 and any(letter.isspace() for letter in items[0]):
+        import shlex
+
         try:
             items = shlex.split(items[0])
         except ValueError as error:

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from dsbridge.artifacts import Artifacts
 from dsbridge.diagnostics import Code, Diagnostic, Severity
 from dsbridge.framework import Framework
 from dsbridge.hookspecs import Hooks
-from dsbridge.spec import ParallelSpec
 
 if TYPE_CHECKING:
+    from dsbridge.artifacts import Artifacts
     from dsbridge.reading import Launcher
     from dsbridge.rules import Layer
+    from dsbridge.spec import ParallelSpec
 
 GROUP = "dsbridge"
 BROKEN = Code("PL001", "broken-plugin", Severity.ERROR, "A plugin cannot be used.")

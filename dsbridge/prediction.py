@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dsbridge.artifacts import Artifacts
 from dsbridge.diagnostics import Code, InputError, Severity
 from dsbridge.explaining import Explanation, explain
 from dsbridge.plugins import registry
 from dsbridge.reading import Files
+
+if TYPE_CHECKING:
+    from dsbridge.artifacts import Artifacts
 
 NEEDS_TARGET = Code("IN024", "spec-needs-target", Severity.ERROR, "A spec is explained for one target.")
 CODES = (NEEDS_TARGET,)

@@ -1,32 +1,102 @@
-"""Everything a plugin may use: a plugin imports from here, and from no other dsbridge module."""
+"""Everything a plugin may use: a plugin imports from here, and from no other dsbridge module.
 
-from dsbridge.artifacts import Artifacts
-from dsbridge.deepspeed.arguments import Arguments, read_arguments
-from dsbridge.deepspeed.config import DsConfig, auto_left_out, ds_config, ds_key_of
-from dsbridge.deepspeed.dialect import Dialect
-from dsbridge.deepspeed.optimizer import owner_is_deepspeed as optimizer_by_deepspeed
-from dsbridge.deepspeed.scheduler import owner_is_deepspeed as scheduler_by_deepspeed
-from dsbridge.deepspeed.target import to_json
-from dsbridge.diagnostics import Code, Diagnostic, InputError, Severity
-from dsbridge.fields import SAME, Codec, Fidelity, Field, Placed, nest, place, show, unsupported
-from dsbridge.formats.yaml_edit import YamlEdit
-from dsbridge.formats.yaml_text import to_yaml
-from dsbridge.framework import Base, Framework, Launch, Rendered, RenderRequest
-from dsbridge.hookspecs import hookimpl
-from dsbridge.launch.script import (
-    Variable,
-    Word,
-    make_launch,
-    master_addr,
-    master_port,
-    node_rank,
-    torchrun_words,
-)
-from dsbridge.provenance import Source
-from dsbridge.spec import ParallelSpec
-from dsbridge.spec.batch import BatchNumbers, Dims, batch_numbers, dims
-from dsbridge.spec.setting import changed
-from dsbridge.values import AUTO, UNSET
+Each name is imported when a plugin asks for it: one that only declares its framework pays for no more.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dsbridge.artifacts import Artifacts
+    from dsbridge.deepspeed.arguments import Arguments, read_arguments
+    from dsbridge.deepspeed.config import DsConfig, auto_left_out, ds_config, ds_key_of
+    from dsbridge.deepspeed.dialect import Dialect
+    from dsbridge.deepspeed.optimizer import owner_is_deepspeed as optimizer_by_deepspeed
+    from dsbridge.deepspeed.rendering import to_json
+    from dsbridge.deepspeed.scheduler import owner_is_deepspeed as scheduler_by_deepspeed
+    from dsbridge.diagnostics import Code, Diagnostic, InputError, Severity
+    from dsbridge.fields import SAME, Codec, Fidelity, Field, Placed, nest, place, show, unsupported
+    from dsbridge.formats.yaml_edit import YamlEdit
+    from dsbridge.formats.yaml_text import to_yaml
+    from dsbridge.framework import Base, Framework, Launch, Rendered, RenderRequest
+    from dsbridge.hookspecs import hookimpl
+    from dsbridge.launch.script import (
+        Variable,
+        Word,
+        make_launch,
+        master_addr,
+        master_port,
+        node_rank,
+        torchrun_words,
+    )
+    from dsbridge.provenance import Source
+    from dsbridge.spec import ParallelSpec
+    from dsbridge.spec.batch import BatchNumbers, Dims, batch_numbers, dims
+    from dsbridge.spec.setting import changed
+    from dsbridge.values import AUTO, UNSET
+
+# Where each name is, below `dsbridge.`; a test holds this to the imports above.
+_WHERE = {
+    "Artifacts": "artifacts",
+    "Arguments": "deepspeed.arguments",
+    "read_arguments": "deepspeed.arguments",
+    "DsConfig": "deepspeed.config",
+    "auto_left_out": "deepspeed.config",
+    "ds_config": "deepspeed.config",
+    "ds_key_of": "deepspeed.config",
+    "Dialect": "deepspeed.dialect",
+    "optimizer_by_deepspeed": "deepspeed.optimizer:owner_is_deepspeed",
+    "scheduler_by_deepspeed": "deepspeed.scheduler:owner_is_deepspeed",
+    "to_json": "deepspeed.rendering",
+    "Code": "diagnostics",
+    "Diagnostic": "diagnostics",
+    "InputError": "diagnostics",
+    "Severity": "diagnostics",
+    "Codec": "fields",
+    "Fidelity": "fields",
+    "Field": "fields",
+    "Placed": "fields",
+    "SAME": "fields",
+    "nest": "fields",
+    "place": "fields",
+    "show": "fields",
+    "unsupported": "fields",
+    "YamlEdit": "formats.yaml_edit",
+    "to_yaml": "formats.yaml_text",
+    "Base": "framework",
+    "Framework": "framework",
+    "Launch": "framework",
+    "RenderRequest": "framework",
+    "Rendered": "framework",
+    "hookimpl": "hookspecs",
+    "Variable": "launch.script",
+    "Word": "launch.script",
+    "make_launch": "launch.script",
+    "master_addr": "launch.script",
+    "master_port": "launch.script",
+    "node_rank": "launch.script",
+    "torchrun_words": "launch.script",
+    "Source": "provenance",
+    "ParallelSpec": "spec",
+    "BatchNumbers": "spec.batch",
+    "Dims": "spec.batch",
+    "batch_numbers": "spec.batch",
+    "dims": "spec.batch",
+    "changed": "spec.setting",
+    "AUTO": "values",
+    "UNSET": "values",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'dsbridge.sdk' has no attribute {name!r}")
+    module, _, attribute = _WHERE[name].partition(":")
+    found = globals()[name] = getattr(import_module(f"dsbridge.{module}"), attribute or name)
+    return found
+
 
 __all__ = [
     "AUTO",

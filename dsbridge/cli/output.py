@@ -10,8 +10,7 @@ from typing import Any
 
 import click
 
-from dsbridge.diagnostics import Diagnostic, Severity
-from dsbridge.fields import NOT_RENDERED, UNSUPPORTED
+from dsbridge.diagnostics import NOT_RENDERED, UNSUPPORTED, Diagnostic, Severity
 
 COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "blue"}
 

@@ -32,6 +32,7 @@ IGNORED = Code("DS012", "key-ignored", Severity.WARNING, "The target's DeepSpeed
 VERSION = Code("DS008", "key-not-in-version", Severity.ERROR, "The target's DeepSpeed stops at this key.")
 BATCH_NEEDED = Code("DS009", "batch-needed", Severity.ERROR, "DeepSpeed cannot start without a batch size.")
 REFUSED = Code("DS013", "value-refused", Severity.ERROR, "DeepSpeed's own parser refuses this value.")
+NO_FSDP = Code("DS010", "no-fsdp", Severity.ERROR, "DeepSpeed itself has no FSDP.")
 CODES = (
     AUTO_LEFT_OUT,
     NATIVE_CONFLICT,

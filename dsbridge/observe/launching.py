@@ -48,7 +48,7 @@ def run_program(words: Sequence[str]) -> None:
     subprocess.Popen, subprocess.run = REAL  # type: ignore[misc]
     SEEN.stage = "integration"
     if words and words[0] == "-m":
-        sys.path.insert(0, os.getcwd())
+        sys.path.insert(0, str(Path.cwd()))
         sys.argv = [words[1], *words[2:]]
         runpy.run_module(words[1], run_name="__main__", alter_sys=True)
         return

@@ -32,12 +32,12 @@ def read_flags(words: Words) -> Flags:
     index, items = 0, words.items
     while index < len(items) and _is_option(items[index]):
         name, equals, text = items[index].partition("=")
-        option = known.get(name)
+        option, place = known.get(name), words.source(index)
         if option is None:
             strange.append(items[index])
         elif "sets" in option:
             values[option["dest"]] = option["sets"]
-            places[option["dest"]] = words.source(index)
+            places[option["dest"]] = place
         else:
             if not equals:
                 index += 1
@@ -48,7 +48,7 @@ def read_flags(words: Words) -> Flags:
             if problem:
                 return Flags(values, places, Words(()), problem)
             values[option["dest"]] = value
-            places[option["dest"]] = words.source(index)
+            places[option["dest"]] = place
         index += 1
     program = words.after(index)
     if not program.items:

@@ -67,18 +67,22 @@ def read_config(files: Files, path: str) -> Config:
     return Config(document.value, sources_of(document, "yaml"))
 
 
+class _Named(io.StringIO):
+    """A text with a file's name."""
+
+    name = ""
+
+
 def _as_pyyaml(text: str, path: str) -> Config:
     """PyYAML's own words, or its value where only our reader was stricter."""
-    loader = yaml.SafeLoader(io.StringIO(text))  # of a stream, PyYAML's errors quote no lines
-    loader.name = path
+    stream = _Named(text)  # of a stream, PyYAML's errors quote no lines
+    stream.name = path
     try:
-        value = loader.get_single_data()
+        value = yaml.safe_load(stream)
     except yaml.YAMLError as error:
         return Config(problem={"type": type(error).__name__, "message": str(error)})
-    except RecursionError:
-        return Config(problem={"type": "RecursionError", "message": "…"})
-    finally:
-        loader.dispose()
+    except (RecursionError, ValueError) as error:
+        return Config(problem={"type": type(error).__name__, "message": "…"})
     return Config(value if isinstance(value, dict) else {})
 
 

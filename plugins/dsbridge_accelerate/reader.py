@@ -10,6 +10,7 @@ from dsbridge.sdk import InputError
 from dsbridge_accelerate import moments
 
 VERSIONS = {"accelerate": "1.15.0", "transformers": "5.23.0", "deepspeed": "0.19.8"}
+YOURS = "YOUR_SCRIPT"  # where a YAML comes alone
 _MARKS = ("distributed_type:", "deepspeed_config:", '"distributed_type"')
 PROGRAM: Program = (
     *moments.LAUNCH,
@@ -63,7 +64,7 @@ def command_of(setup: Setup) -> Guess | None:
     config = next((name for name in setup.given if _is_yaml(setup, name)), None)
     script = next((name for name in setup.given if "Accelerator(" in _text(setup, name)), None)
     if config:
-        return Guess(("accelerate", "launch", "--config_file", config, script or "train.py"))
+        return Guess(("accelerate", "launch", "--config_file", config, script or YOURS))
     return Guess(("torchrun", script)) if script else None
 
 
@@ -77,7 +78,7 @@ def read(setup: Setup) -> Reading:
     trees: dict[str, Any] = {"env": dict(setup.environ)}
     if not name:
         return Reading(trees)
-    if not setup.files.has(name) and setup.assumed:
+    if name == YOURS:
         return Reading({**trees, **_typical()})  # a YAML alone: what the script does is not known
     from dsbridge_accelerate.scripts import read_trees
 

@@ -30,10 +30,14 @@ def recognises(setup: Setup) -> int:
 
 
 def command_of(setup: Setup) -> Guess | None:
-    """A training YAML is trained with llamafactory-cli; how many GPUs there are, nobody said."""
+    """A training YAML is trained with llamafactory-cli; how many GPUs there are, nobody said.
+
+    With DeepSpeed it must be under torchrun, whatever their number.
+    """
     for name in setup.given:
         if _is_yaml(setup, name):
-            return Guess(("llamafactory-cli", "train", name), {"FORCE_TORCHRUN": "1"})
+            forced = "\ndeepspeed:" in f"\n{setup.files.text(name)}"
+            return Guess(("llamafactory-cli", "train", name), {"FORCE_TORCHRUN": "1"} if forced else {})
     return None
 
 

@@ -85,7 +85,9 @@ def parse(words: Sequence[str], options: Sequence[Option]) -> Parsed:
 
 
 def _is_option(word: str) -> bool:
-    return word.startswith("-") and len(word) > 1 and not _NUMBER.match(word) and " " not in word.split("=")[0]
+    if not word.startswith("-") or len(word) == 1 or _NUMBER.match(word):
+        return False
+    return " " not in word.partition("=")[0]
 
 
 def _take(words: Sequence[str], index: int, known: Mapping[str, tuple[Option, bool]], found: Parsed) -> int:
@@ -119,9 +121,7 @@ def _take(words: Sequence[str], index: int, known: Mapping[str, tuple[Option, bo
     return index
 
 
-def _find(
-    text: str, known: Mapping[str, tuple[Option, bool]], word: str
-) -> tuple[Option | None, bool]:
+def _find(text: str, known: Mapping[str, tuple[Option, bool]], word: str) -> tuple[Option | None, bool]:
     """The option of this name, or the only one that begins so."""
     if text in known:
         return known[text]

@@ -105,8 +105,13 @@ TRAIN: Program = (
     "accelerate.initialize.begin",
     *INITIALIZE,
     *PARSE,
-    *_with(ENGINE, {"deepspeed.engine.optimizer": "trainer.engine.sharded",
-                    "deepspeed.engine.scheduler": "trainer.engine.scheduler"}),
+    *_with(
+        ENGINE,
+        {
+            "deepspeed.engine.optimizer": "trainer.engine.sharded",
+            "deepspeed.engine.scheduler": "trainer.engine.scheduler",
+        },
+    ),
 )
 PROGRAM: Program = (*LAUNCH, *ARGUMENTS, *LOAD_MODEL, *TRAIN)
 
@@ -118,7 +123,10 @@ _TITLES = {
     "trainer.arguments.check": (Phase.INIT, "TrainingArguments checks its arguments"),
     "trainer.arguments.precision": (Phase.INIT, "TrainingArguments chooses the precision"),
     "trainer.config.now": (Phase.INIT, "TrainingArguments looks whether it has a DeepSpeed config"),
-    "trainer.config.process": (Phase.INIT, "trainer_config_process: the arguments against the DeepSpeed config"),
+    "trainer.config.process": (
+        Phase.INIT,
+        "trainer_config_process: the arguments against the DeepSpeed config",
+    ),
     "trainer.precision.wait": (Phase.INIT, "a config of TrainingArguments gets its precision later"),
     "trainer.precision.go": (Phase.INIT, "DeepSpeed is used after all"),
     "trainer.arguments.last": (Phase.INIT, "TrainingArguments' last checks"),
@@ -127,7 +135,10 @@ _TITLES = {
     "trainer.model.split": (Phase.INIT, "zero.Init splits the weights over the ranks"),
     "trainer.init.early": (Phase.INIT, "Trainer checks before there is an Accelerator"),
     "trainer.init.accelerator": (Phase.INIT, "Trainer makes its Accelerator"),
-    "trainer.config.launched": (Phase.INIT, "propagate_args_to_deepspeed, for a config of `accelerate launch`"),
+    "trainer.config.launched": (
+        Phase.INIT,
+        "propagate_args_to_deepspeed, for a config of `accelerate launch`",
+    ),
     "trainer.init.model": (Phase.INIT, "Trainer takes the model"),
     "trainer.init.check": (Phase.INIT, "Trainer checks what it was given"),
     "trainer.train.data": (Phase.PREPARE, "train() makes the data loader"),

@@ -166,7 +166,8 @@ def _args_file(call: CallSite, context: Context) -> list[str]:
 
 def _from_mapping(call: CallSite, classes: list[str], context: Context) -> Given:
     """parse_json_file, parse_yaml_file, parse_dict."""
-    value = call.argument({"parse_json_file": "json_file", "parse_yaml_file": "yaml_file"}.get(call.short, "args"), 0)
+    named = {"parse_json_file": "json_file", "parse_yaml_file": "yaml_file"}.get(call.short, "args")
+    value = call.argument(named, 0)
     places: dict[str, Source] = {}
     data: Any
     if call.short == "parse_dict":
@@ -187,8 +188,8 @@ def _from_mapping(call: CallSite, classes: list[str], context: Context) -> Given
         data = document.value
         places = {str(path[0]): at for path, at in document.values.items() if len(path) == 1}
     if not isinstance(data, dict):
-        kind = type(data).__name__
-        return Given({}, {}, {"text": {"type": "AttributeError", "message": f"'{kind}' object has no attribute 'keys'"}}, {})
+        message = f"'{type(data).__name__}' object has no attribute 'keys'"
+        return Given({}, {}, {"text": {"type": "AttributeError", "message": message}}, {})
     args, others = _split(data, classes, context)
     taken = {option.name for name in classes for option in _options(name, context)}
     strange = sorted(str(key) for key in data if key not in taken)

@@ -49,7 +49,8 @@ def _read(setup: Setup) -> Launched:
         world = _number(environ.get("WORLD_SIZE", "1"))
         facts = {} if setup.assumed or not world else {"world_size": world, "local_world_size": world}
     else:
-        facts = {"world_size": nodes * local, "local_world_size": local}
+        # a command made from files alone does not say how many
+        facts = {} if setup.assumed else {"world_size": nodes * local, "local_world_size": local}
         exported = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": str(nodes * local)}
     trees = {"run": {"torchrun": not alone}}
     return Launched(Reading(trees, {}, facts), program, exported, "xtuner")

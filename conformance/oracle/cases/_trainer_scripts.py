@@ -314,7 +314,9 @@ def unreadable() -> Iterator[Case]:
         facts={"args.gradient_accumulation_steps": 4},
     )
     model = 'AutoModelForCausalLM.from_pretrained(open("name.txt").read())'
-    yield plain("unread/model", BUCKETS, model=model, files={"name.txt": "model"}, facts={"model.hidden_size": 64})
+    yield plain(
+        "unread/model", BUCKETS, model=model, files={"name.txt": "model"}, facts={"model.hidden_size": 64}
+    )
     env = literal_args({**GIVEN, "max_grad_norm": "C"}).replace("'C'", 'float(os.environ["CLIP"])')
     yield plain("unread/environ", {}, source=env, imports=("import os",), environ={"CLIP": "0.7"})
     ds = literal_args({**ARGS, "deepspeed": "D"}).replace("'D'", "make_config()")

@@ -132,6 +132,33 @@ WRONG: list[dict[str, Any]] = [
 ]
 
 
+def agreeing(ds: dict[str, Any], args: dict[str, Any], filled: bool) -> dict[str, Any]:
+    """The config without what contradicts the arguments: \"auto\", or the arguments' own numbers."""
+    numbers = {
+        "train_micro_batch_size_per_gpu": args.get("per_device_train_batch_size", 8),
+        "gradient_accumulation_steps": args.get("gradient_accumulation_steps", 1),
+        "train_batch_size": "auto",
+        "gradient_clipping": args.get("max_grad_norm", 1.0),
+        "optimizer.params.lr": args.get("learning_rate", 5e-5),
+        "optimizer.params.betas": "auto",
+        "optimizer.params.eps": "auto",
+        "optimizer.params.weight_decay": args.get("weight_decay", 0.0),
+        "scheduler.params.warmup_max_lr": "auto",
+        "scheduler.params.warmup_num_steps": "auto",
+        "scheduler.params.total_num_steps": "auto",
+        "fp16.enabled": bool(args.get("fp16")),
+        "bf16.enabled": bool(args.get("bf16")),
+    }
+    changes = {}
+    for key, value in numbers.items():
+        node: Any = ds
+        for name in key.split("."):
+            node = node.get(name) if isinstance(node, dict) else None
+        if node is not None and node != "auto":
+            changes[key] = value if filled else "auto"
+    return changed(ds, changes)
+
+
 @st.composite
 def setups(draw: Any) -> Case:
     """One set-up; the id is given by whoever collects them."""
@@ -141,6 +168,8 @@ def setups(draw: Any) -> Case:
     world = draw(st.sampled_from([1, 2, 2, 4, 8]))
     gpu = {"bf16": draw(st.sampled_from([True, True, True, True, False]))}
     ds, args = draw(_config()), draw(_arguments())
+    if draw(st.sampled_from([True, True, False])):
+        ds = agreeing(ds, args, draw(st.booleans()))
     rows = draw(st.sampled_from([64, 67, 100, 1000]))
     layout = {
         "model": draw(st.sampled_from([PRETRAINED, PRETRAINED, PRETRAINED, FROM_CONFIG])),

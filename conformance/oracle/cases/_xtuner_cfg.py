@@ -90,8 +90,7 @@ SETTINGS: dict[str, Row] = {
             rest={
                 "runner_type": '"FlexibleRunner"',
                 "strategy": (
-                    "dict(type=DeepSpeedStrategy, config=dict(zero_optimization=dict(stage=3, bad=1), "
-                    "bf16=dict(enabled=True)))"
+                    "dict(type=DeepSpeedStrategy, config=dict(zero_optimization=3, bf16=dict(enabled=True)))"
                 ),
             },
             imports=("from xtuner.engine import DeepSpeedStrategy",),

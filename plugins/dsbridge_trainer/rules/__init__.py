@@ -9,26 +9,30 @@ from dsbridge.rulebook import Layer, Versions
 from dsbridge.rules import numbers
 from dsbridge_trainer import table
 from dsbridge_trainer.moments import MOMENTS
-from dsbridge_trainer.rules import arguments, config, trainer
+from dsbridge_trainer.rules import arguments, config, finalize, notes, parser, train, trainer
 
 RULES = (
-    *arguments.PARSED,
+    *parser.PARSED,
     *arguments.DEFAULTS,
     *arguments.CHECKS,
     *arguments.PRECISION,
     *config.PROCESS,
+    *notes.NOTES,
     *trainer.PRECISION_LATER,
     *arguments.LAST,
+    *parser.LEFT,
     *trainer.LOAD,
     *trainer.EARLY,
     *config.AGAIN,
     *trainer.CHECKS,
-    *trainer.TRAIN,
-    *config.FINALIZE,
-    *config.MISMATCH,
-    *trainer.OPTIMIZER,
-    *trainer.ENGINE,
+    *train.TRAIN,
+    *finalize.FINALIZE,
+    *finalize.MISMATCH,
+    *train.OPTIMIZER,
+    *train.ENGINE,
 )
+
+
 def _values(name: str) -> Callable[[Versions], Any]:
     """The values of one of transformers' enums."""
     return lambda versions: list(table.enum(name, table.of(versions)))

@@ -1,4 +1,4 @@
-"""HfArgumentParser and TrainingArguments: what is taken, filled in and refused, before any DeepSpeed config."""
+"""TrainingArguments: what is filled in and refused before any DeepSpeed config is looked at."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from dsbridge.rulebook import (
     Range,
     all_of,
     any_of,
-    as_repr,
     choose,
     differs,
     eq,
@@ -18,7 +17,6 @@ from dsbridge.rulebook import (
     first_set,
     get,
     is_a,
-    is_set,
     less,
     merged,
     missing,
@@ -33,57 +31,16 @@ from dsbridge.rulebook import (
 )
 from dsbridge_trainer.rules._make import ARGUMENTS_FILE, FIVE, NEW, OLD, ev, refusal, since, until, write
 
-_PARSER = "hf_argparser.py"
 _CHECK = "arguments.check"
-
-PARSED: tuple[OverrideRule, ...] = (
-    refusal(
-        "TR100", "argparse refuses a flag", "parser.words",
-        is_set(get("parser.refused")),
-        ("SystemExit", get("parser.refused"), ("parser",)),
-        "HfArgumentParser converts every word to the field's type and ends the program where it cannot.",
-        ev(_PARSER, "338", "namespace, remaining_args = self.parse_known_args(args=args)", "flags/bad-int"),
-        {"parser.refused": "train.py: error: argument --bf16: expected one argument"}, {"parser": {}},
-        "Correct the flag.",
-    ),
-    refusal(
-        "TR101", "the file of arguments is missing", "parser.words",
-        is_set(get("parser.missing")),
-        ("FileNotFoundError", text("[Errno 2] No such file or directory: {}", as_repr(get("parser.missing"))),
-         ("parser",)),
-        "The script opens the file that it names.",
-        ev(_PARSER, "403", 'with open(Path(json_file), encoding="utf-8") as open_json_file:', "json/missing"),
-        {"parser.missing": "args.json"}, {"parser": {}},
-        "Put the file there, relative to the folder the command runs in.",
-    ),
-    refusal(
-        "TR102", "the file of arguments is not JSON", "parser.words",
-        is_set(get("parser.text")),
-        ("JSONDecodeError", get("parser.text.message"), ("parser",)),
-        "The file is read by Python's json module, which takes no comments.",
-        ev(_PARSER, "404", "data = json.loads(open_json_file.read())", "json/comment"),
-        {"parser.text": {"message": "Expecting value: line 1 column 1 (char 0)"}}, {"parser": {}},
-        "Write strict JSON.",
-    ),
-    refusal(
-        "TR103", "an argument that TrainingArguments does not have", "arguments.names",
-        is_set(get("parser.unknown")),
-        ("TypeError",
-         text("{}.__init__() got an unexpected keyword argument '{}'", get("parser.class"), get("parser.unknown.0")),
-         ("args",)),
-        "TrainingArguments is a dataclass; transformers 5 has taken out many old names.",
-        ev(ARGUMENTS_FILE, "180", "class TrainingArguments:", "argument/unknown"),
-        {"parser": {"unknown": ["lr"], "class": "TrainingArguments"}}, {"parser": {}},
-        "Remove it, or write today's name: eval_strategy, warmup_steps, train_sampling_strategy.",
-    ),
-)  # fmt: skip
 
 DEFAULTS: tuple[OverrideRule, ...] = (
     write(
         "TR104", "the defaults of TrainingArguments", "arguments.defaults",
         missing(get("args.complete_")), "args", merged(table("trainer.defaults"), first_set(get("args"), {})),
         "What nobody gives has the default of the installed version, the batch of 8 included.",
-        ev(ARGUMENTS_FILE, "777", 'per_device_train_batch_size: int = field(default=8, metadata={"help": "The batch size per device for training."})', "batch/defaults"),
+        ev(ARGUMENTS_FILE, "777",
+            'per_device_train_batch_size: int = field(default=8, metadata={"help": "The '
+            'batch size per device for training."})', "batch/defaults"),
         {"args": {}}, {"args.complete_": True},
     ),
 )  # fmt: skip
@@ -127,7 +84,8 @@ _BF16_TEXT = (
     " You need Ampere+ GPU with cuda>=11.0."
 )
 _BEST_NEW = (
-    '--load_best_model_at_end requires the save and eval strategy to match, except when --save_strategy="best", '
+    "--load_best_model_at_end requires the save and eval strategy to match, except when "
+    '--save_strategy="best", '
     "but found\n- Evaluation strategy: {}\n- Save strategy: {}"
 )
 
@@ -138,7 +96,8 @@ CHECKS: tuple[OverrideRule, ...] = (
           ("1560", "self.save_strategy = SaveStrategy(self.save_strategy)"), "sometimes", "steps"),
     _enum("TR107", "lr_scheduler_type", "SchedulerType", "schedule/hf-unknown",
           ("1562", "self.lr_scheduler_type = SchedulerType(self.lr_scheduler_type)"), "cosin", "linear"),
-    _enum("TR108", "optim", "OptimizerNames", "optim/optim-unknown", _OPTIM_LINE, "adamw", "adamw_torch", since(FIVE)),
+    _enum("TR108", "optim", "OptimizerNames",
+        "optim/optim-unknown", _OPTIM_LINE, "adamw", "adamw_torch", since(FIVE)),
     refusal(
         "TR109", "`torch_empty_cache_steps` is not a positive integer", _CHECK,
         all_of(is_a(get("args.torch_empty_cache_steps"), "int", "float"),
@@ -148,7 +107,9 @@ CHECKS: tuple[OverrideRule, ...] = (
               get("args.torch_empty_cache_steps")),
          ("args.torch_empty_cache_steps",)),
         "TrainingArguments checks it.",
-        ev(ARGUMENTS_FILE, "1728", 'f"`torch_empty_cache_steps` must be an integer bigger than 0, got {self.torch_empty_cache_steps}."', "argument/cache-zero"),
+        ev(ARGUMENTS_FILE, "1728",
+            'f"`torch_empty_cache_steps` must be an integer bigger than 0, got '
+            '{self.torch_empty_cache_steps}."', "argument/cache-zero"),
         {"args.torch_empty_cache_steps": 0}, {"args.torch_empty_cache_steps": 4},
         "Leave it out, or write a positive integer.",
     ),
@@ -159,7 +120,9 @@ CHECKS: tuple[OverrideRule, ...] = (
                             _named("IntervalStrategy", get("args.logging_strategy"))),
          ("args.logging_steps",)),
         "Logging by steps needs a number of steps.",
-        ev(ARGUMENTS_FILE, "1733", 'raise ValueError(f"logging strategy {self.logging_strategy} requires non-zero --logging_steps")', "argument/logging-zero"),
+        ev(ARGUMENTS_FILE, "1733",
+            'raise ValueError(f"logging strategy {self.logging_strategy} requires '
+            'non-zero --logging_steps")', "argument/logging-zero"),
         {"args.logging_strategy": "steps", "args.logging_steps": 0},
         {"args.logging_strategy": "steps", "args.logging_steps": 10},
         'Write `logging_strategy: "no"`, or a positive number.',
@@ -171,7 +134,9 @@ CHECKS: tuple[OverrideRule, ...] = (
         ("ValueError", text("--logging_steps must be an integer if bigger than 1: {}", _LOGGING),
          ("args.logging_steps",)),
         "A fraction is a share of all steps, and a share is below 1.",
-        ev(ARGUMENTS_FILE, "1737", 'raise ValueError(f"--logging_steps must be an integer if bigger than 1: {self.logging_steps}")', "argument/logging-fraction"),
+        ev(ARGUMENTS_FILE, "1737",
+            'raise ValueError(f"--logging_steps must be an integer if bigger '
+            'than 1: {self.logging_steps}")', "argument/logging-fraction"),
         {"args.logging_strategy": "steps", "args.logging_steps": 10.5},
         {"args.logging_strategy": "steps", "args.logging_steps": 10},
         "Write an integer.",
@@ -182,7 +147,9 @@ CHECKS: tuple[OverrideRule, ...] = (
         ("ValueError", text(_BEST_NEW, _named("IntervalStrategy", _EVAL), _named("SaveStrategy", _SAVE)),
          _BEST_FIELDS),
         "The best model can only be told where each saved one was evaluated.",
-        ev(ARGUMENTS_FILE, "1753", 'f"strategy: {self.eval_strategy}\\n- Save strategy: {self.save_strategy}"', "argument/best-mismatch"),
+        ev(ARGUMENTS_FILE, "1753",
+            'f"strategy: {self.eval_strategy}\\n- Save strategy: '
+            '{self.save_strategy}"', "argument/best-mismatch"),
         {"args.load_best_model_at_end": True, "args.eval_strategy": "no", "args.save_strategy": "steps"},
         {"args.load_best_model_at_end": True, "args.eval_strategy": "steps", "args.save_strategy": "steps"},
         "Give eval_strategy the same value as save_strategy.",
@@ -196,7 +163,9 @@ CHECKS: tuple[OverrideRule, ...] = (
               _named("IntervalStrategy", _EVAL), _named("SaveStrategy", _SAVE)),
          _BEST_FIELDS),
         "The best model can only be told where each saved one was evaluated.",
-        ev(ARGUMENTS_FILE, "1650", 'f"strategy: {self.eval_strategy}\\n- Save strategy: {self.save_strategy}"', "argument/best-mismatch", OLD),
+        ev(ARGUMENTS_FILE, "1650",
+            'f"strategy: {self.eval_strategy}\\n- Save strategy: '
+            '{self.save_strategy}"', "argument/best-mismatch", OLD),
         {"args.load_best_model_at_end": True, "args.eval_strategy": "no", "args.save_strategy": "steps"},
         {"args.load_best_model_at_end": True, "args.eval_strategy": "steps", "args.save_strategy": "steps"},
         "Give eval_strategy the same value as save_strategy.",
@@ -208,11 +177,15 @@ CHECKS: tuple[OverrideRule, ...] = (
                no(any_of(less(get("args.save_steps"), 1), less(_EVERY_EVAL, 1))),
                differs(mod(get("args.save_steps"), _EVERY_EVAL), 0)),
         ("ValueError",
-         text("--load_best_model_at_end requires the saving steps to be a round multiple of the evaluation steps, "
+         text(
+             "--load_best_model_at_end requires the saving steps to be a round multiple of the evaluation "
+             "steps, "
               "but found {}, which is not a round multiple of {}.", get("args.save_steps"), _EVERY_EVAL),
          ("args.save_steps", "args.eval_steps")),
         "The best model can only be told where each saved one was evaluated.",
-        ev(ARGUMENTS_FILE, "1773", 'f"steps, but found {self.save_steps}, which is not a round multiple of {self.eval_steps}."', "argument/best-uneven"),
+        ev(ARGUMENTS_FILE, "1773",
+            'f"steps, but found {self.save_steps}, which is not a round multiple '
+            'of {self.eval_steps}."', "argument/best-uneven"),
         {"args": {"load_best_model_at_end": True, "eval_strategy": "steps", "save_strategy": "steps",
                   "save_steps": 10, "eval_steps": 7}},
         {"args": {"load_best_model_at_end": True, "eval_strategy": "steps", "save_strategy": "steps",
@@ -223,7 +196,9 @@ CHECKS: tuple[OverrideRule, ...] = (
         "TR115", "the GPU has no bf16", _CHECK, _NO_GPU_BF16,
         ("ValueError", _BF16_TEXT, ("args.bf16", "args.bf16_full_eval")),
         "TrainingArguments asks the GPU before anything is loaded.",
-        ev(ARGUMENTS_FILE, "1778", "if not self.use_cpu and not is_torch_bf16_gpu_available() and not is_torch_xla_available():", "gpu/no-bf16"),
+        ev(ARGUMENTS_FILE, "1778",
+            "if not self.use_cpu and not is_torch_bf16_gpu_available() and not "
+            "is_torch_xla_available():", "gpu/no-bf16"),
         {"args.bf16": True, "fact.bf16_supported": False}, {"args.bf16": True, "fact.bf16_supported": True},
         "Use fp16 on this GPU.",
         since(FIVE),
@@ -234,7 +209,8 @@ CHECKS: tuple[OverrideRule, ...] = (
          "Your setup doesn't support bf16/gpu. You need torch>=1.10, using Ampere GPU with cuda>=11.0",
          ("args.bf16", "args.bf16_full_eval")),
         "TrainingArguments asks the GPU before anything is loaded.",
-        ev(ARGUMENTS_FILE, "1705", "if torch.cuda.is_available() and not is_torch_bf16_gpu_available():", "gpu/no-bf16", OLD),
+        ev(ARGUMENTS_FILE, "1705",
+            "if torch.cuda.is_available() and not is_torch_bf16_gpu_available():", "gpu/no-bf16", OLD),
         {"args.bf16": True, "fact.bf16_supported": False}, {"args.bf16": True, "fact.bf16_supported": True},
         "Use fp16 on this GPU.",
         until(FIVE),
@@ -244,7 +220,9 @@ CHECKS: tuple[OverrideRule, ...] = (
         all_of(truthy(get("args.fp16")), truthy(get("args.bf16"))),
         ("ValueError", "At most one of fp16 and bf16 can be True, but not both", ("args.fp16", "args.bf16")),
         "A run has one precision.",
-        ev(ARGUMENTS_FILE, "1785", 'raise ValueError("At most one of fp16 and bf16 can be True, but not both")', "precision/both-arguments"),
+        ev(ARGUMENTS_FILE, "1785",
+            'raise ValueError("At most one of fp16 and bf16 can be True, but '
+            'not both")', "precision/both-arguments"),
         {"args.fp16": True, "args.bf16": True}, {"args.fp16": True, "args.bf16": False},
         "Keep one of them.",
     ),
@@ -254,7 +232,9 @@ CHECKS: tuple[OverrideRule, ...] = (
         ("ValueError", "At most one of fp16 and bf16 can be True for full eval, but not both",
          ("args.fp16_full_eval", "args.bf16_full_eval")),
         "Evaluation has one precision.",
-        ev(ARGUMENTS_FILE, "1788", 'raise ValueError("At most one of fp16 and bf16 can be True for full eval, but not both")', "precision/both-full-eval"),
+        ev(ARGUMENTS_FILE, "1788",
+            'raise ValueError("At most one of fp16 and bf16 can be True for '
+            'full eval, but not both")', "precision/both-full-eval"),
         {"args.fp16_full_eval": True, "args.bf16_full_eval": True}, {"args.fp16_full_eval": True},
         "Keep one of them.",
     ),
@@ -264,20 +244,26 @@ CHECKS: tuple[OverrideRule, ...] = (
         ("ValueError", "lr_scheduler_type reduce_lr_on_plateau requires an eval strategy",
          ("args.lr_scheduler_type", "args.eval_strategy")),
         "The schedule follows the evaluated loss.",
-        ev(ARGUMENTS_FILE, "1792", 'raise ValueError("lr_scheduler_type reduce_lr_on_plateau requires an eval strategy")', "schedule/hf-plateau"),
+        ev(ARGUMENTS_FILE, "1792",
+            'raise ValueError("lr_scheduler_type reduce_lr_on_plateau requires an '
+            'eval strategy")', "schedule/hf-plateau"),
         {"args.lr_scheduler_type": "reduce_lr_on_plateau", "args.eval_strategy": "no"},
         {"args.lr_scheduler_type": "linear", "args.eval_strategy": "no"},
         "Set eval_strategy, or choose another schedule.",
     ),
-    _enum("TR120", "optim", "OptimizerNames", "optim/optim-unknown", ("1727", "self.optim = OptimizerNames(self.optim)"),
+    _enum("TR120", "optim", "OptimizerNames", "optim/optim-unknown", ("1727",
+        "self.optim = OptimizerNames(self.optim)"),
           "adamw", "adamw_torch", until(FIVE), OLD),
     refusal(
         "TR121", "negative warm-up", _CHECK,
         less(get("args.warmup_steps"), 0),
-        ("ValueError", text("Got warmup_steps = {}, Expected value warmup_steps >= 0", get("args.warmup_steps")),
+        ("ValueError", text(
+            "Got warmup_steps = {}, Expected value warmup_steps >= 0", get("args.warmup_steps")),
          ("args.warmup_steps",)),
         "Steps are counted from zero.",
-        ev(ARGUMENTS_FILE, "1801", 'raise ValueError(f"Got warmup_steps = {self.warmup_steps}, Expected value warmup_steps >= 0")', "schedule/negative-warmup"),
+        ev(ARGUMENTS_FILE, "1801",
+            'raise ValueError(f"Got warmup_steps = {self.warmup_steps}, '
+            'Expected value warmup_steps >= 0")', "schedule/negative-warmup"),
         {"args.warmup_steps": -1}, {"args.warmup_steps": 0},
         "Write 0 or more.",
         since(NEW),
@@ -287,7 +273,9 @@ CHECKS: tuple[OverrideRule, ...] = (
         less(get("args.warmup_steps"), 0),
         ("ValueError", "warmup_steps must be an integer or a float", ("args.warmup_steps",)),
         "Steps are counted from zero.",
-        (Evidence("transformers", "5.6.0", ARGUMENTS_FILE, "1757", 'raise ValueError("warmup_steps must be an integer or a float")', "llamafactory/number/warmup-negative"),),
+        (Evidence("transformers", "5.6.0", ARGUMENTS_FILE, "1757",
+            'raise ValueError("warmup_steps must be an integer or '
+            'a float")', "llamafactory/number/warmup-negative"),),
         {"args.warmup_steps": -1}, {"args.warmup_steps": 0},
         "Write 0 or more.",
         (Range("transformers", since=FIVE, until=NEW),),
@@ -298,20 +286,25 @@ CHECKS: tuple[OverrideRule, ...] = (
         ("ValueError", "warmup_steps must be of type int and must be 0 or a positive integer.",
          ("args.warmup_steps",)),
         "A share of the steps is warmup_ratio there.",
-        ev(ARGUMENTS_FILE, "1867", 'raise ValueError("warmup_steps must be of type int and must be 0 or a positive integer.")', "schedule/warmup-fraction", OLD),
+        ev(ARGUMENTS_FILE, "1867",
+            'raise ValueError("warmup_steps must be of type int and must '
+            'be 0 or a positive integer.")', "schedule/warmup-fraction", OLD),
         {"args.warmup_steps": 0.1}, {"args.warmup_steps": 5},
         "Write warmup_ratio for a share.",
         until(FIVE),
     ),
     refusal(
         "TR123", "prefetching without workers", _CHECK,
-        all_of(eq(get("args.dataloader_num_workers"), 0), no(is_a(get("args.dataloader_prefetch_factor"), "null"))),
+        all_of(eq(get("args.dataloader_num_workers"), 0), no(is_a(get(
+            "args.dataloader_prefetch_factor"), "null"))),
         ("ValueError",
          "--dataloader_prefetch_factor can only be set when data is loaded in a different process, i.e. when "
          "--dataloader_num_workers > 0.",
          ("args.dataloader_prefetch_factor",)),
         "Only worker processes prefetch.",
-        ev(ARGUMENTS_FILE, "1805", '"--dataloader_prefetch_factor can only be set when data is loaded in a different process, i.e."', "argument/prefetch"),
+        ev(ARGUMENTS_FILE, "1805",
+            '"--dataloader_prefetch_factor can only be set when data is loaded in a '
+            'different process, i.e."', "argument/prefetch"),
         {"args.dataloader_num_workers": 0, "args.dataloader_prefetch_factor": 2},
         {"args.dataloader_num_workers": 0, "args.dataloader_prefetch_factor": None},
         "Set dataloader_num_workers.",
@@ -326,7 +319,9 @@ PRECISION: tuple[OverrideRule, ...] = (
         missing(get("accelerator.mixed_precision")), "accelerator.mixed_precision",
         choose(truthy(get("args.fp16")), "fp16", choose(truthy(get("args.bf16")), "bf16", _ENV)),
         "The arguments win over `accelerate launch`; where they say nothing its environment does.",
-        ev(ARGUMENTS_FILE, "1614", 'self.mixed_precision = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")', "precision/no-blocks"),
+        ev(ARGUMENTS_FILE, "1614",
+            'self.mixed_precision = os.environ.get("ACCELERATE_MIXED_PRECISION", '
+            '"no")', "precision/no-blocks"),
         {"args.bf16": True}, {"accelerator.mixed_precision": "bf16"},
     ),
 )  # fmt: skip
@@ -334,36 +329,19 @@ PRECISION: tuple[OverrideRule, ...] = (
 LAST: tuple[OverrideRule, ...] = (
     refusal(
         "TR125", "prefetching without workers (transformers 4)", "arguments.last",
-        all_of(eq(get("args.dataloader_num_workers"), 0), no(is_a(get("args.dataloader_prefetch_factor"), "null"))),
+        all_of(eq(get("args.dataloader_num_workers"), 0), no(is_a(get(
+            "args.dataloader_prefetch_factor"), "null"))),
         ("ValueError",
          "--dataloader_prefetch_factor can only be set when data is loaded in a different process, i.e. when "
          "--dataloader_num_workers > 1.",
          ("args.dataloader_prefetch_factor",)),
         "Only worker processes prefetch.",
-        ev(ARGUMENTS_FILE, "2053", '"--dataloader_prefetch_factor can only be set when data is loaded in a different process, i.e."', "argument/prefetch", OLD),
+        ev(ARGUMENTS_FILE, "2053",
+            '"--dataloader_prefetch_factor can only be set when data is loaded '
+            'in a different process, i.e."', "argument/prefetch", OLD),
         {"args.dataloader_num_workers": 0, "args.dataloader_prefetch_factor": 2},
         {"args.dataloader_num_workers": 0, "args.dataloader_prefetch_factor": None},
         "Set dataloader_num_workers.",
         until(FIVE),
-    ),
-    refusal(
-        "TR126", "flags that no dataclass has", "parser.left",
-        is_set(get("parser.left")),
-        ("ValueError",
-         text("Some specified arguments are not used by the HfArgumentParser: {}", get("parser.left")),
-         ("parser",)),
-        "What no dataclass has is left over, and the parser says so after it has made the arguments.",
-        ev(_PARSER, "354", 'raise ValueError(f"Some specified arguments are not used by the HfArgumentParser: {remaining_args}")', "flags/unknown"),
-        {"parser.left": ["--lora_rank", "8"]}, {"parser": {}},
-        "Remove the flag, or give the parser a dataclass that has it.",
-    ),
-    refusal(
-        "TR127", "keys that no dataclass has", "parser.left",
-        is_set(get("parser.keys")),
-        ("ValueError", text("Some keys are not used by the HfArgumentParser: {}", get("parser.keys")), ("parser",)),
-        "What no dataclass has is left over, and the parser says so after it has made the arguments.",
-        ev(_PARSER, "383", 'raise ValueError(f"Some keys are not used by the HfArgumentParser: {sorted(unused_keys)}")', "json/unknown"),
-        {"parser.keys": ["lora_rank"]}, {"parser": {}},
-        "Remove the key, or give the parser a dataclass that has it.",
     ),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""trainer_config_process and trainer_config_finalize: the arguments against the DeepSpeed config."""
+"""trainer_config_process: the arguments against the DeepSpeed config."""
 
 from __future__ import annotations
 
@@ -8,40 +8,27 @@ from dsbridge.rulebook import (
     UNSET,
     Expr,
     OverrideRule,
-    add,
     all_of,
-    always,
     any_of,
     block,
-    ceil,
     choose,
     differs,
     eq,
     fact,
     get,
-    greatest,
     is_auto,
     is_set,
-    joined,
-    keys,
-    less,
-    lines,
     listed,
     lower,
-    missing,
     mul,
     no,
     one_of,
-    same,
     table,
     text,
-    to_int,
     to_text,
     truthy,
-    values,
-    at_most,
 )
-from dsbridge_trainer.rules._make import CONFIG_FILE, FIVE, OLD, ev, refusal, since, until, write
+from dsbridge_trainer.rules._make import CONFIG_FILE, FIVE, OLD, ev, refusal, until, write
 
 NOW = truthy(get("process.now"))
 GIVEN = truthy(get("args.deepspeed"))
@@ -78,13 +65,13 @@ COMPARED: tuple[tuple[str, Expr, str], ...] = (
     ("bf16.enabled", _either("bf16"), "bf16|bf16_full_eval"),
 )
 _BATCH = ("train_micro_batch_size_per_gpu", "train_batch_size")  # not compared while a batch size is sought
-_STEPPED = (
+STEPPED = (
     ("scheduler.params.total_num_steps", get("run.steps"), "num_training_steps (calculated)"),
     ("scheduler.params.warmup_num_steps", get("run.warmup"), "warmup_steps"),
 )
 
 
-def _line(key: str, value: Expr, label: str) -> Expr:
+def line(key: str, value: Expr, label: str) -> Expr:
     """One line of the message, or nothing."""
     have = get(f"ds.{key}")
     conditions = [is_set(have), differs(have, None), no(is_auto(have))]
@@ -131,7 +118,8 @@ PROCESS: tuple[OverrideRule, ...] = (
         "TR131", "DeepSpeed is used", "config.now",
         any_of(GIVEN, _LAUNCHED), "deepspeed.used", True,
         "By TrainingArguments(deepspeed=...), or by `accelerate launch`, whose environment says so.",
-        ev("training_args.py", "1716", 'elif strtobool(os.environ.get("ACCELERATE_USE_DEEPSPEED", "false")):', "launch/equal"),
+        ev("training_args.py", "1716",
+            'elif strtobool(os.environ.get("ACCELERATE_USE_DEEPSPEED", "false")):', "launch/equal"),
         {"args.deepspeed": "ds.json"}, {"args.deepspeed": None},
     ),
     write(
@@ -146,7 +134,9 @@ PROCESS: tuple[OverrideRule, ...] = (
         all_of(NOW, truthy(get("args.save_on_each_node")), eq(get("ds.checkpoint"), None)),
         ("TypeError", "'NoneType' object does not support item assignment", ("ds.checkpoint",)),
         "The Trainer writes a key into the block.",
-        ev(CONFIG_FILE, "179", 'self.config["checkpoint"]["use_node_local_storage"] = args.save_on_each_node', "other/checkpoint-null"),
+        ev(CONFIG_FILE, "179",
+            'self.config["checkpoint"]["use_node_local_storage"] = '
+            'args.save_on_each_node', "other/checkpoint-null"),
         {"process.now": True, "args.save_on_each_node": True, "ds.checkpoint": None},
         {"process.now": True, "args.save_on_each_node": True, "ds.checkpoint": {}},
         "Remove `checkpoint: null`.",
@@ -156,7 +146,9 @@ PROCESS: tuple[OverrideRule, ...] = (
         all_of(NOW, truthy(get("args.save_on_each_node"))),
         "ds.checkpoint.use_node_local_storage", get("args.save_on_each_node"),
         "save_on_each_node=True overrides the config, whatever it says; False touches nothing.",
-        ev(CONFIG_FILE, "179", 'self.config["checkpoint"]["use_node_local_storage"] = args.save_on_each_node', "other/node-storage"),
+        ev(CONFIG_FILE, "179",
+            'self.config["checkpoint"]["use_node_local_storage"] = '
+            'args.save_on_each_node', "other/node-storage"),
         {"process.now": True, "args.save_on_each_node": True},
         {"process.now": True, "args.save_on_each_node": False},
     ),
@@ -167,13 +159,16 @@ PROCESS: tuple[OverrideRule, ...] = (
           ("151", '"gradient_accumulation_steps",'), "the accumulation of the arguments",
           {"args.gradient_accumulation_steps": 2}, "\"auto\" is gradient_accumulation_steps."),
     _fill("TR137", "train_batch_size", _TOTAL, "batch/auto",
-          ("143", "train_batch_size = args.world_size * args.per_device_train_batch_size * args.gradient_accumulation_steps"),
+          ("143",
+              "train_batch_size = args.world_size * args.per_device_train_batch_size * "
+              "args.gradient_accumulation_steps"),
           "the total batch of the arguments",
           {"args.per_device_train_batch_size": 2, "args.gradient_accumulation_steps": 2},
           "\"auto\" is ranks times micro batch times accumulation; tensor-parallel ranks are counted too."),
     _fill("TR138", "gradient_clipping", get("args.max_grad_norm"), "clip/argument",
           ("161", 'self.fill_match("gradient_clipping", args.max_grad_norm, "max_grad_norm")'),
-          "clipping at max_grad_norm", {"args.max_grad_norm": 0.3}, "\"auto\" is max_grad_norm, by default 1.0."),
+          "clipping at max_grad_norm", {"args.max_grad_norm": 0.3},
+              "\"auto\" is max_grad_norm, by default 1.0."),
     _fill("TR139", "optimizer.params.lr", _LR, "optim/block",
           ("163", 'self.fill_match("optimizer.params.lr", args.learning_rate, "learning_rate")'),
           "the learning rate of the arguments", {"args.learning_rate": 1e-4}, "\"auto\" is learning_rate."),
@@ -193,10 +188,12 @@ PROCESS: tuple[OverrideRule, ...] = (
           ("173", 'self.fill_match("scheduler.params.warmup_max_lr", args.learning_rate, "learning_rate")'),
           "warm-up ends at the learning rate", {"args.learning_rate": 1e-4}, "\"auto\" is learning_rate."),
     _fill("TR145", "fp16.enabled", choose(truthy(_either("fp16")), True, False), "precision/fp16",
-          ("183", 'self.fill_match("fp16.enabled", (args.fp16 or args.fp16_full_eval), "fp16|fp16_full_eval")'),
+          ("183",
+              'self.fill_match("fp16.enabled", (args.fp16 or args.fp16_full_eval), "fp16|fp16_full_eval")'),
           "fp16 of the arguments", {"args.fp16": True}, "\"auto\" is fp16, or fp16_full_eval."),
     _fill("TR146", "bf16.enabled", choose(truthy(_either("bf16")), True, False), "batch/auto",
-          ("184", 'self.fill_match("bf16.enabled", (args.bf16 or args.bf16_full_eval), "bf16|bf16_full_eval")'),
+          ("184",
+              'self.fill_match("bf16.enabled", (args.bf16 or args.bf16_full_eval), "bf16|bf16_full_eval")'),
           "bf16 of the arguments", {"args.bf16": True}, "\"auto\" is bf16, or bf16_full_eval."),
     _fill("TR147", "amp.enabled", False, "precision/amp-auto",
           ("194", 'self.fill_match("amp.enabled", fp16_backend == "apex", "fp16+fp16_backend(apex)")'),
@@ -207,10 +204,12 @@ PROCESS: tuple[OverrideRule, ...] = (
           until(FIVE), OLD),
     write(
         "TR149", "what does not match is noted", "config.process",
-        NOW, "mismatch", block({f"ds.{key}": _line(key, value, label) for key, value, label in COMPARED}),
-        "A value that is not \"auto\" must be the arguments' own, by Python's `!=`; training stops at any that "
+        NOW, "mismatch", block({f"ds.{key}": line(key, value, label) for key, value, label in COMPARED}),
+        "A value that is not \"auto\" must be the arguments' own, by Python's `!=`; training stops at any "
+        "that "
         "is not.",
-        ev(CONFIG_FILE, "132", 'self.mismatches.append(f"- ds {ds_key_long}={ds_val} vs hf {hf_key}={hf_val}")', "clip/other"),
+        ev(CONFIG_FILE, "132",
+            'self.mismatches.append(f"- ds {ds_key_long}={ds_val} vs hf {hf_key}={hf_val}")', "clip/other"),
         _EXAMPLE, {"process.now": False},
     ),
 )  # fmt: skip
@@ -220,14 +219,18 @@ AGAIN: tuple[OverrideRule, ...] = (
         "TR150", "a config of the launcher is processed", "config.launched",
         no(GIVEN), "process.now", truthy(get("deepspeed.used")),
         "A config that `accelerate launch` brings meets the arguments when the Trainer is made.",
-        ev("trainer.py", "886", 'if self.is_deepspeed_enabled and getattr(self.args, "hf_deepspeed_config", None) is None:', "launch/steps-other"),
+        ev("trainer.py", "886",
+            'if self.is_deepspeed_enabled and getattr(self.args, '
+            '"hf_deepspeed_config", None) is None:', "launch/steps-other"),
         {"args.deepspeed": None}, {"args.deepspeed": "ds.json"},
     ),
     write(
         "TR151", "a processed config is not processed again", "config.launched",
         GIVEN, "process.now", False,
         "The config has met the arguments already.",
-        ev("trainer.py", "886", 'if self.is_deepspeed_enabled and getattr(self.args, "hf_deepspeed_config", None) is None:', "batch/steps-missing"),
+        ev("trainer.py", "886",
+            'if self.is_deepspeed_enabled and getattr(self.args, '
+            '"hf_deepspeed_config", None) is None:', "batch/steps-missing"),
         {"args.deepspeed": "ds.json"}, {"args.deepspeed": None},
     ),
     write(
@@ -235,134 +238,9 @@ AGAIN: tuple[OverrideRule, ...] = (
         truthy(get("args.auto_find_batch_size")), "process",
         block({"now": truthy(get("deepspeed.used")), "find": True}),
         "Each batch size that is tried is sent to the config; batch sizes are not compared then.",
-        ev("trainer.py", "2706", "propagate_args_to_deepspeed(self.accelerator, self.args, auto_find_batch_size=True)", "argument/find-batch-explicit"),
+        ev("trainer.py", "2706",
+            "propagate_args_to_deepspeed(self.accelerator, self.args, "
+            "auto_find_batch_size=True)", "argument/find-batch-explicit"),
         {"args.auto_find_batch_size": True, "deepspeed.used": True}, {"args.auto_find_batch_size": False},
-    ),
-)  # fmt: skip
-
-_BUCKETS = tuple(
-    f"zero_optimization.{name}"
-    for name in ("reduce_bucket_size", "stage3_prefetch_bucket_size", "stage3_param_persistence_threshold")
-)
-_AUTO = any_of(*(is_auto(get(f"ds.{key}")) for key in _BUCKETS))
-_BUCKETS_FIELDS = tuple(f"ds.{key}" for key in _BUCKETS)
-_SIZES = ("hidden_size", "hidden_sizes", "text_config.hidden_size", "text_config.hidden_sizes")
-_NO_SIZE = all_of(*(missing(get(f"model.{name}")) for name in _SIZES))
-_USED = truthy(get("deepspeed.used"))
-_W = get("args.warmup_steps")
-_SHARE = choose(at_most(1, _W), to_int(_W), ceil(mul(get("run.steps"), _W)))
-_FOUR = choose(less(0, _W), _W, ceil(mul(get("run.steps"), get("args.warmup_ratio"))))
-_TEXT = get("model.text_config.hidden_size")
-_THREE = all_of(eq(get("ds.zero_optimization.stage"), 3), no(same(get("ds.zero_optimization.stage"), True)))
-
-
-def _bucket(code: str, name: str, stage: Expr, value: Expr, line: str, quote: str) -> OverrideRule:
-    """A bucket of a model that tells its hidden size in `text_config`."""
-    fires = {
-        "deepspeed.used": True, "model.text_config.hidden_size": 64, "ds.zero_optimization.stage": 3,
-        f"ds.zero_optimization.{name}": "auto",
-    }  # fmt: skip
-    return write(
-        code, f"`{name}` from the hidden size of text_config", "finalize.model",
-        all_of(_USED, stage, is_auto(get(f"ds.zero_optimization.{name}")), is_set(_TEXT),
-               missing(get("model.hidden_size")), missing(get("model.hidden_sizes"))),
-        f"ds.zero_optimization.{name}", value,
-        "The Trainer looks into text_config, Accelerate does not; of the three buckets the Trainer fills two "
-        "under ZeRO-3 only.",
-        ev(CONFIG_FILE, line, quote, "model/text-config-three"),
-        fires, {**fires, "model.hidden_size": 64},
-    )  # fmt: skip
-
-
-FINALIZE: tuple[OverrideRule, ...] = (
-    refusal(
-        "TR154", "buckets \"auto\" and a model without hidden_size", "finalize.model",
-        all_of(_USED, _AUTO, _NO_SIZE),
-        ("ValueError",
-         text("The model's config file has neither `hidden_size` nor `hidden_sizes` entry, therefore it's not "
-              "possible to automatically fill out the following `auto` entries in the DeepSpeed config file: …. "
-              "You can fix that by replacing `auto` values for these keys with an integer value of your choice."),
-         _BUCKETS_FIELDS),
-        "The buckets are computed from the hidden size.",
-        ev(CONFIG_FILE, "226", '"The model\'s config file has neither `hidden_size` nor `hidden_sizes` entry, "', "model/plain-buckets"),
-        {"deepspeed.used": True, "ds.zero_optimization.reduce_bucket_size": "auto", "model": {}},
-        {"deepspeed.used": True, "ds.zero_optimization.reduce_bucket_size": "auto", "model.hidden_size": 64},
-        "Write numbers for the three keys.",
-        since(FIVE),
-    ),
-    refusal(
-        "TR155", "buckets \"auto\" and a model without a config (transformers 4)", "finalize.model",
-        all_of(_USED, _AUTO, no(truthy(get("prepared.model.config")))),
-        ("AttributeError", "'…' object has no attribute 'config'", _BUCKETS_FIELDS),
-        "The buckets are computed from the hidden size.",
-        ev(CONFIG_FILE, "224", 'if hasattr(model.config, "hidden_size"):', "model/plain-buckets", OLD),
-        {"deepspeed.used": True, "ds.zero_optimization.reduce_bucket_size": "auto", "prepared.model": {"config": False}},
-        {"deepspeed.used": True, "ds.zero_optimization.reduce_bucket_size": "auto", "prepared.model": {"config": True}},
-        "Write numbers for the three keys.",
-        until(FIVE),
-    ),
-    _bucket("TR203", "reduce_bucket_size", always(), mul(_TEXT, _TEXT), "230",
-            'self.fill_only("zero_optimization.reduce_bucket_size", hidden_size * hidden_size)'),
-    _bucket("TR204", "stage3_prefetch_bucket_size", _THREE, to_int(mul(0.9, _TEXT, _TEXT)), "234",
-            '"zero_optimization.stage3_prefetch_bucket_size",'),
-    _bucket("TR205", "stage3_param_persistence_threshold", _THREE, mul(10, _TEXT), "238",
-            '"zero_optimization.stage3_param_persistence_threshold",'),
-    write(
-        "TR156", "warm-up steps (transformers 4)", "train.warmup",
-        _USED, "run.warmup", _FOUR,
-        "warmup_steps if it is positive, else warmup_ratio of all steps.",
-        ev("training_args.py", "2498", "self.warmup_steps if self.warmup_steps > 0 else math.ceil(num_training_steps * self.warmup_ratio)", "schedule/warmup-ratio", OLD),
-        {"deepspeed.used": True}, {"deepspeed.used": False},
-        until(FIVE),
-    ),
-    write(
-        "TR157", "warm-up steps, or a share", "train.warmup",
-        _USED, "run.warmup", greatest(table("trainer.least_warmup"), _SHARE),
-        "Below 1, warmup_steps is a share of all steps; DeepSpeed 0.19.6 refuses 0, so the Trainer fills 1.",
-        ev(CONFIG_FILE, "254", "max(1, args.get_warmup_steps(num_training_steps)),", "schedule/both"),
-        {"deepspeed.used": True}, {"deepspeed.used": False},
-        since(FIVE),
-    ),
-    write(
-        "TR158", "the scheduler's total steps", "finalize.scheduler",
-        all_of(_USED, is_auto(get("ds.scheduler.params.total_num_steps"))),
-        "ds.scheduler.params.total_num_steps", get("run.steps"),
-        "\"auto\" is the number of optimizer steps: max_steps, or epochs times steps an epoch.",
-        ev(CONFIG_FILE, "246", '"scheduler.params.total_num_steps",', "schedule/both"),
-        {"deepspeed.used": True, "ds.scheduler.params.total_num_steps": "auto"},
-        {"deepspeed.used": True, "ds.scheduler.params.total_num_steps": 100},
-    ),
-    write(
-        "TR159", "the scheduler's warm-up", "finalize.scheduler",
-        all_of(_USED, is_auto(get("ds.scheduler.params.warmup_num_steps"))),
-        "ds.scheduler.params.warmup_num_steps", get("run.warmup"),
-        "\"auto\" is the arguments' warm-up.",
-        ev(CONFIG_FILE, "253", '"scheduler.params.warmup_num_steps",', "schedule/both"),
-        {"deepspeed.used": True, "ds.scheduler.params.warmup_num_steps": "auto"},
-        {"deepspeed.used": True, "ds.scheduler.params.warmup_num_steps": 10},
-    ),
-    write(
-        "TR160", "steps that do not match are noted", "finalize.scheduler",
-        _USED, "mismatch_steps", block({f"ds.{k}": _line(k, v, label) for k, v, label in _STEPPED}),
-        "Explicit steps must be the Trainer's own.",
-        ev(CONFIG_FILE, "132", 'self.mismatches.append(f"- ds {ds_key_long}={ds_val} vs hf {hf_key}={hf_val}")', "schedule/total-other"),
-        {"deepspeed.used": True}, {"deepspeed.used": False},
-    ),
-)  # fmt: skip
-
-_ALL = lines(joined(values(get("mismatch")), "\n"), joined(values(get("mismatch_steps")), "\n"))
-MISMATCH: tuple[OverrideRule, ...] = (
-    refusal(
-        "TR161", "the config and the arguments do not match", "finalize.mismatch",
-        all_of(_USED, truthy(_ALL)),
-        ("ValueError",
-         text("Please correct the following DeepSpeed config values that mismatch TrainingArguments values:\n{}\n"
-              "The easiest method is to set these DeepSpeed config values to 'auto'.", _ALL),
-         add(keys(get("mismatch")), keys(get("mismatch_steps")))),
-        "The Trainer trains with its own arguments, so a config that says otherwise would not be true.",
-        ev(CONFIG_FILE, "261", '"Please correct the following DeepSpeed config values that mismatch TrainingArguments"', "clip/other"),
-        {"deepspeed.used": True, "mismatch": {"ds.gradient_clipping": "- ds gradient_clipping=0.5 vs hf max_grad_norm=1.0"}, "mismatch_steps": {}},
-        {"deepspeed.used": True, "mismatch": {}, "mismatch_steps": {}},
-        'Write "auto" in the config, or the same value in both places.',
     ),
 )  # fmt: skip

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dsbridge.rulebook import (
+    UNSET,
     Evidence,
-    Expr,
-    OverrideRule,
     all_of,
     at_most,
     block,
@@ -44,6 +43,8 @@ _RUNS = {
 }
 _BATCH = get("cfg.train_dataloader.batch_size")
 _WHOLE = all_of(is_a(_BATCH, "int"), choose(is_a(_BATCH, "number"), no(at_most(_BATCH, 0)), False))
+NO_GROUP = all_of(USED, eq(first_set(get("run.launcher"), "none"), "none"))
+_EARLY: dict[str, object] = {"ds.zero_optimization.stage": 3, "strategy.kind": "xtuner"}
 _LONELY = all_of(USED, eq(first_set(get("run.launcher"), "none"), "none"), no(truthy(get("run.ranks"))))
 _OPTIMIZER = get("cfg.optim_wrapper.optimizer")
 _TYPE = get("cfg.optim_wrapper.optimizer.type")
@@ -52,22 +53,6 @@ _CLASS = choose(is_a(_TYPE, "str"), item(_NAMES, _TYPE), get("cfg.optim_wrapper.
 _TAKES = item(table("xtuner.takes"), _CLASS)
 _STRANGE = without(without(keys(_OPTIMIZER), ["type", "params"]), _TAKES)
 _ADAM = {"name": "torch.optim.AdamW", "class": "torch.AdamW"}
-
-
-def _alone(code: str, moment: str, when: Expr, quote: str, recorded: str) -> OverrideRule:
-    return refusal(
-        code,
-        "nobody gave this process a rank",
-        moment,
-        all_of(_LONELY, when),
-        ("ModuleNotFoundError", "No module named 'mpi4py'", ("run.ranks",)),
-        "Without torchrun's variables DeepSpeed asks MPI, and mpi4py is not installed.",
-        "Start it with NPROC_PER_NODE=2 or more; for one GPU set RANK=0 WORLD_SIZE=1 MASTER_ADDR=127.0.0.1 "
-        "MASTER_PORT=29500.",
-        ev("deepspeed", "comm/comm.py", "0", quote, recorded),
-        {"ds.zero_optimization.stage": 3, "strategy.kind": "xtuner"},
-        {"ds.zero_optimization.stage": 3, "strategy.kind": "xtuner", "run.ranks": True},
-    )
 
 
 _TRAIN = (
@@ -140,9 +125,39 @@ _TRAIN = (
         {"ds": {}, "cfg.train_dataloader.batch_size": 2.5},
         {"ds": {}, "cfg.train_dataloader.batch_size": 2},
     ),
-    _alone("XT173", "train.ranks", ZERO_3, "from mpi4py import MPI", "start/one-stage-3"),
 )
 _OPTIM = (
+    write(
+        "XT173",
+        "zero.Init counts one rank before there is a process group",
+        "train.model",
+        all_of(ZERO_3, NO_GROUP),
+        "init.world_size",
+        1,
+        "With --launcher none nobody has started a process group when the model is loaded.",
+        ev("deepspeed", "runtime/config.py", "0", "self.world_size = 1", "start/torchrun-none-global"),
+        _EARLY,
+        {**_EARLY, "run.launcher": "pytorch"},
+        hint="Add --launcher pytorch.",
+    ),
+    write(
+        "XT179",
+        "deepspeed.initialize starts the process group",
+        "train.optimizer",
+        all_of(ZERO_3, NO_GROUP),
+        "init.world_size",
+        UNSET,
+        "From here on DeepSpeed counts every rank.",
+        ev(
+            "deepspeed",
+            "__init__.py",
+            "0",
+            "dist.init_distributed(dist_backend=dist_backend,",
+            "start/torchrun-none-stage-3",
+        ),
+        _EARLY,
+        {**_EARLY, "run.launcher": "pytorch"},
+    ),
     refusal(
         "XT174",
         "the optimizer has no type",
@@ -219,7 +234,19 @@ _OPTIM = (
         {"ds": {}, "cfg.optim_wrapper.optimizer.type": _ADAM},
         {"cfg.optim_wrapper.optimizer.type": _ADAM},
     ),
-    _alone("XT178", "initialize", eq(1, 1), "from mpi4py import MPI", "start/one"),
+    refusal(
+        "XT178",
+        "nobody gave this process a rank",
+        "initialize",
+        _LONELY,
+        ("ModuleNotFoundError", "No module named 'mpi4py'", ("run.ranks",)),
+        "Without torchrun's variables DeepSpeed asks MPI, and mpi4py is not installed.",
+        "Start it with NPROC_PER_NODE=2 or more; for one GPU set RANK=0 WORLD_SIZE=1 MASTER_ADDR=127.0.0.1 "
+        "MASTER_PORT=29500.",
+        ev("deepspeed", "comm/comm.py", "0", "from mpi4py import MPI", "start/one"),
+        {"ds": {}},
+        {"ds": {}, "run.ranks": True},
+    ),
 )
 _DEGREE = choose(is_a(SEQUENCE, "number"), less(1, SEQUENCE), False)
 _PARALLEL = all_of(same(get("strategy.kind"), "xtuner"), _DEGREE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -96,7 +97,7 @@ def test_one_change_of_the_script(old: str, new: str, path: tuple[str, ...], val
 def test_files_alone() -> None:
     guess = READER.command_of(Setup(Files(memory={"acc.yaml": "distributed_type: DEEPSPEED"}), ("acc.yaml",)))
     assert guess is not None
-    assert guess.words == ("accelerate", "launch", "--config_file", "acc.yaml", "train.py")
+    assert guess.words == ("accelerate", "launch", "--config_file", "acc.yaml", "YOUR_SCRIPT")
     text = (
         "distributed_type: DEEPSPEED\nnum_processes: 4\nmixed_precision: bf16\n"
         "deepspeed_config: {zero_stage: 2, gradient_accumulation_steps: 8}\n"
@@ -118,10 +119,8 @@ def test_what_is_no_script() -> None:
 @given(st.text())
 def test_no_script_crashes_it(text: str) -> None:
     for script in (text, SCRIPT + text):
-        try:
+        with contextlib.suppress(InputError):
             read(script)
-        except InputError:
-            pass
 
 
 PIECES = ("accelerator", "plugin", "loader", "(", ")", "=", "None", ",", "[", "]", "{", "}", "\n", "model")
@@ -129,7 +128,5 @@ PIECES = ("accelerator", "plugin", "loader", "(", ")", "=", "None", ",", "[", "]
 
 @given(st.lists(st.sampled_from((*SCRIPT.splitlines(keepends=True), *PIECES)), max_size=20))
 def test_no_pieces_of_a_script_crash_it(pieces: list[str]) -> None:
-    try:
+    with contextlib.suppress(InputError):
         read("".join(pieces))
-    except InputError:
-        pass

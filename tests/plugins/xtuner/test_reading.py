@@ -67,6 +67,8 @@ def test_files_alone() -> None:
     found = explain(Files(memory=memory), ["cfg.py", "ds.json"], facts={"world_size": 2})
     assert found.framework == "xtuner"
     assert found.config["gradient_clipping"] == 0.5
+    without = explain(Files(memory=memory), ["cfg.py", "ds.json"])
+    assert "world_size" not in without.facts
 
 
 def test_options_reach_the_config_and_their_place_is_the_command() -> None:
