@@ -12,7 +12,7 @@ from dsbridge.plugins import Registry, registry
 from dsbridge.reading import Files
 from dsbridge.resolve import Outcome, resolve
 from dsbridge.rules import Layer, Loudness, numbers
-from dsbridge.stories import Story, stories
+from dsbridge.stories import Story, engine_values, stories
 from dsbridge.trees import copied, flat, lookup, store
 from dsbridge.values import UNSET, Unknown
 
@@ -220,12 +220,28 @@ def strict(value: Any) -> Any:
 def defaults(explanation: Explanation) -> list[Story]:
     """DeepSpeed's own defaults: what the engine has and nobody asked for."""
     told = {story.path for story in explanation.fields}
-    engine = explanation.engine or {}
+    if explanation.config is None:
+        return []
+    every = {**engine_defaults(explanation), **engine_values(explanation.result)}
     return [
-        Story(path, value, UNSET, None, "default", ())
-        for path, value in flat(engine).items()
-        if path and path not in told
+        Story(path, value, UNSET, None, "default", ()) for path, value in every.items() if path not in told
     ]
+
+
+def engine_defaults(explanation: Explanation) -> dict[str, Any]:
+    """Every field of the blocks that the version reads by a class, by DeepSpeed's own key."""
+    from dsbridge.deepspeed.blocks import Blocks
+
+    blocks = Blocks(explanation.versions.get("deepspeed", ""))
+    found: dict[str, Any] = {}
+    for name in ("zero_optimization", "fp16", "bf16"):
+        given = lookup(explanation.engine or {}, name)
+        made = blocks.values(name, given if isinstance(given, Mapping) else {})
+        read = blocks.class_of(name)
+        alias = {row["name"]: row.get("alias") or row["name"] for row in (read[0] if read else ())}
+        for key, value in (made or {}).items():
+            found |= flat(value, f"{name}.{alias.get(key, key)}")
+    return found
 
 
 def to_json(explanation: Explanation, *, everything: bool = False) -> dict[str, Any]:

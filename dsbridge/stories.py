@@ -24,6 +24,24 @@ class Story(NamedTuple):
     steps: tuple[Step, ...]
 
 
+# What the live engine says, by the config's own path.
+ENGINE = {
+    "train_batch_size": "train_batch_size",
+    "train_micro_batch_size_per_gpu": "train_micro_batch_size_per_gpu",
+    "gradient_accumulation_steps": "gradient_accumulation_steps",
+    "gradient_clipping": "gradient_clipping",
+    "zero_optimization.stage": "zero_stage",
+    "fp16.enabled": "fp16",
+    "bf16.enabled": "bf16",
+}
+
+
+def engine_values(outcome: Outcome) -> dict[str, Any]:
+    """What the built engine says of itself, as far as the run gets there."""
+    made = outcome.trees.get("made") or {}
+    return {path: made[name] for path, name in ENGINE.items() if name in made}
+
+
 def stories(found: Input, outcome: Outcome, trees: Mapping[str, Any]) -> Iterator[Story]:
     """Every field of the user's config and of the effective one, in the order they first appear.
 
@@ -34,10 +52,11 @@ def stories(found: Input, outcome: Outcome, trees: Mapping[str, Any]) -> Iterato
     reached = flat(final) if isinstance(final, Mapping) else {}
     steps = _by_field(outcome)
     engine = outcome.trees.get("engine") or {}
+    built = engine_values(outcome)
     at_fault = set(outcome.refused.fields) if outcome.refused else set()
     for path in dict.fromkeys([*asked, *reached, *steps]):
         own = tuple(steps.get(path, ()))
-        value = lookup(engine, path) if engine else reached.get(path, UNSET)
+        value = built.get(path, lookup(engine, path) if engine else reached.get(path, UNSET))
         noted = any(step.rule.asked is not None for step in own)
         if not path or (path not in asked and path not in reached and value is UNSET and not noted):
             continue

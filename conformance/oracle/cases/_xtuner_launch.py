@@ -37,6 +37,9 @@ def launched() -> Iterator[Case]:
     yield case("start/torchrun", None, AUTO, [*run, "--launcher", "pytorch"], environ={})
     yield case("start/torchrun-none", None, AUTO, run, environ={})
     yield case("start/torchrun-none-stage-3", None, THIRD, run, environ={})
+    whole = {"train_batch_size": 16}
+    yield case("start/torchrun-none-global", None, changed(THIRD, whole), run, environ={})
+    yield case("start/torchrun-none-global-stage-2", None, changed(AUTO, whole), run, environ={})
     yield case(
         "start/torchrun-nodes",
         None,

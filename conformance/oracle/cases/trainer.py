@@ -10,7 +10,15 @@ from conformance.oracle.cases import _trainer_factors as factors
 from conformance.oracle.cases import _trainer_launch as launch
 from conformance.oracle.cases import _trainer_scripts as scripts
 from conformance.oracle.cases import pairs
-from conformance.oracle.cases._trainer_files import BUCKETS, GONE, OPTIMIZER, PRETRAINED, SCHEDULER, plain
+from conformance.oracle.cases._trainer_files import (
+    BUCKETS,
+    FROM_CONFIG,
+    GONE,
+    OPTIMIZER,
+    PRETRAINED,
+    SCHEDULER,
+    plain,
+)
 
 TABLES = {
     "batch": factors.BATCH,
@@ -124,7 +132,7 @@ def paired(number: int, row: dict[str, Any]) -> Case:
     ds |= {"auto": {}, "missing": {"gradient_clipping": GONE}, "other": {"gradient_clipping": 0.5}}[
         row["clip"]
     ]
-    model = scripts.FROM_CONFIG if row["model"] == "from-config" else PRETRAINED
+    model = FROM_CONFIG if row["model"] == "from-config" else PRETRAINED
     first = row["model"] == "first"
     return plain(f"pair/{number:03d}", ds, args, model=model, model_first=first, world_size=row["world"])
 

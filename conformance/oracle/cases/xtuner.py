@@ -30,26 +30,33 @@ CONFIGS = {
     "followed": cfg.FOLLOWED,
     "huggingface": cfg.HF,
 }
-# Seen again with two real processes: the fake process group must tell the same.
-REAL: tuple[str, ...] = (
-    "xtuner/built-in/zero1",
-    "xtuner/built-in/zero2_offload",
-    "xtuner/built-in/zero3",
-    "xtuner/batch/all-other",
-    "xtuner/batch/global-wrong",
-    "xtuner/precision/fp16-true-bf16-auto",
-    "xtuner/zero/stage-auto",
-    "xtuner/zero/unknown-key-stage-3",
-    "xtuner/config/clip-missing-file",
-    "xtuner/optimizer/sgd-not-allowed",
-    "xtuner/block/scheduler",
-)
+# Seen again with two real processes (with gloo: no NCCL without a GPU); the fake group must tell the same.
+_GLOO = {"env_cfg": 'dict(dist_cfg=dict(backend="gloo"))'}
+_SGD: dict[str, Any] = {
+    "wrapper": {"optimizer": "dict(type=SGD, lr=1e-4)"},
+    "imports": ("from torch.optim import SGD",),
+}
+TWO: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "stage-1": ({}, {"zero_optimization.stage": 1}),
+    "stage-2": ({}, {}),
+    "stage-3": ({}, {"zero_optimization.stage": 3}),
+    "stage-auto": ({}, {"zero_optimization.stage": "auto"}),
+    "all-other": ({}, ds.BATCH["all-other"]),
+    "global-wrong": ({}, ds.BATCH["global-wrong"]),
+    "fp16-true-bf16-auto": ({}, ds.PRECISION["fp16-true-bf16-auto"]),
+    "unknown-key-stage-3": ({}, ds.ZERO["unknown-key-stage-3"]),
+    "clip-missing": ({"wrapper": {"clip_grad": GONE}}, {"gradient_clipping": 0.3}),
+    "sgd-not-allowed": (_SGD, {"zero_allow_untested_optimizer": GONE}),
+    "scheduler": ({}, ds.BLOCKS["scheduler"]),
+}
+REAL: tuple[str, ...] = tuple(f"xtuner/real/{name}" for name in TWO)
 
 
 def designed() -> list[Case]:
     """Every factor alone, then pairs."""
     return [
         *built_in(),
+        *two(),
         *files(),
         *texts(),
         *configs(),
@@ -72,6 +79,12 @@ def built_in() -> Iterator[Case]:
     for name in BUILT_IN:
         words = command(deepspeed=f"deepspeed_{name}")
         yield case(f"built-in/{name}-huggingface", hf_config({"bf16": "True"}), GONE, words)
+
+
+def two() -> Iterator[Case]:
+    """The ones that two real processes run, too."""
+    for name, (change, body) in TWO.items():
+        yield case(f"real/{name}", config(rest=_GLOO, **change), changed(AUTO, body))
 
 
 def files() -> Iterator[Case]:

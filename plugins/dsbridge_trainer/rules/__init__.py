@@ -74,8 +74,8 @@ TABLES: dict[str, Callable[[Versions], Any]] = {
     ),
     # transformers 5.23 never fills less than one step; 5.6 and before fill what the arguments say
     "trainer.least_warmup": lambda versions: int(numbers(table.of(versions)) >= (5, 23)),
-    # transformers 5 counts a last optimizer step of fewer batches
-    "trainer.partial": lambda versions: int(_five(versions)),
+    # from 4.52 on a last optimizer step of fewer batches is counted
+    "trainer.partial": lambda versions: int(numbers(table.of(versions)) >= (4, 52)),
     "trainer.optimizers": lambda versions: _OPTIMIZERS,
     "trainer.bitsandbytes": _bitsandbytes,
 }

@@ -122,13 +122,6 @@ PROCESS: tuple[OverrideRule, ...] = (
             'elif strtobool(os.environ.get("ACCELERATE_USE_DEEPSPEED", "false")):', "launch/equal"),
         {"args.deepspeed": "ds.json"}, {"args.deepspeed": None},
     ),
-    write(
-        "TR132", "a config that nobody uses", "config.now",
-        all_of(is_set(get("ds")), no(any_of(GIVEN, _LAUNCHED))), "ds", UNSET,
-        "Without `deepspeed` the Trainer trains with plain data parallelism.",
-        ev("training_args.py", "1706", "if self.deepspeed:", "way/none"),
-        {"ds": {}, "args.deepspeed": None}, {"ds": {}, "args.deepspeed": "ds.json"},
-    ),
     refusal(
         "TR133", "`checkpoint` is null", "config.process",
         all_of(NOW, truthy(get("args.save_on_each_node")), eq(get("ds.checkpoint"), None)),

@@ -39,7 +39,7 @@ NOTES: tuple[OverrideRule, ...] = (
         "max_grad_norm",
         "gradient_clipping",
         missing(get("ds.gradient_clipping")),
-        "A key that is missing is not filled; DeepSpeed then has its own default: 1.0 from 0.19, before that none.",
+        "A missing key is not filled; DeepSpeed has its own default: 1.0 in 0.19.8, before that none.",
         (_HFI, "123", 'if config.get(ds_key) == "auto":', "clip/missing"),
         {"ds": {}, "args.max_grad_norm": 0.3},
         'Write `"gradient_clipping": "auto"` in the DeepSpeed config.',

@@ -116,7 +116,7 @@ TRAIN: tuple[OverrideRule, ...] = (
         choose(less(_MAX, 0),
                choose(is_set(get("run.length")), ceil(mul(_EPOCHS, _PER_EPOCH)), fact(
                    "num_training_steps")), _MAX),
-        "max_steps, or epochs times steps an epoch; transformers 5 counts a last, smaller step, 4 does not.",
+        "max_steps, or epochs times steps an epoch; from transformers 4.52 on a last, smaller step counts.",
         ev(TRAINER_FILE, "2521",
             "max_steps = math.ceil(args.num_train_epochs * num_update_steps_per_epoch)", "data/67"),
         {"deepspeed.used": True}, {"deepspeed.used": False},
