@@ -68,6 +68,10 @@ def explain(
     found = read_input(known, files, given, command, target, stated, versions)
     have = found.setup.versions
     trees = {name: copied(tree) for name, tree in found.reading.trees.items()}
+    if isinstance(stated.get("model"), Mapping):
+        trees["model"] = copied(stated["model"])
+    if "hidden_size" in stated:
+        stated.setdefault("model.hidden_size", stated["hidden_size"])
     for name, value in stated.items():
         if "." in name:
             root, _, rest = name.partition(".")
@@ -183,7 +187,9 @@ def _findings(found: Input, outcome: Outcome, unknown: Mapping[str, tuple[str, .
 def _flags(needs: Sequence[str]) -> str:
     """How to say the missing facts."""
     own = {"world_size": "--world-size N", "num_training_steps": "--num-training-steps N"}
-    own |= {"bf16_supported": "--bf16 or --no-bf16", "hidden_size": "--model PATH", "model": "--model PATH"}
+    model = "--model PATH, the model's folder or config.json"
+    own |= {"bf16_supported": "--bf16 or --no-bf16", "hidden_size": model, "model": model}
+    own |= {"model.hidden_size": f"{model} (or --fact hidden_size=N)"}
     return "Say it with " + ", ".join(own.get(name, f"--fact {name}=VALUE") for name in needs) + "."
 
 

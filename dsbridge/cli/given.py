@@ -115,7 +115,7 @@ def _abilities(gpu: str | None, bf16: bool | None) -> dict[str, Any]:
 
 
 def model_facts(path: str) -> dict[str, Any]:
-    """The model's config.json as the tree `model`, given as facts."""
+    """The model's config.json, as the fact `model`."""
     from dsbridge.formats.document import read_text
     from dsbridge.formats.json import read_json
 
@@ -125,8 +125,4 @@ def model_facts(path: str) -> dict[str, Any]:
     document = read_json(read_text(file), str(file))
     if not isinstance(document.value, dict):
         raise InputError([BAD_FACT(f"--model {path}: not a model's config.json")])
-    return {"model.config": document.value, **_sizes(document.value)}
-
-
-def _sizes(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {"hidden_size": config["hidden_size"]} if isinstance(config.get("hidden_size"), int) else {}
+    return {"model": document.value}

@@ -22,12 +22,33 @@ def unknown_in(value: Any) -> Iterator[Unknown]:
             yield from unknown_in(item)
 
 
+# What is unknown for want of these is a number all the same: a class that reads numbers takes it.
+_NUMBERS = frozenset({"model.hidden_size", "hidden_size", "world_size", "num_training_steps"})
+
+
+def without_unknown(value: Any) -> Any:
+    """The mapping without its Unknown leaves, at any depth."""
+    if not isinstance(value, Mapping):
+        return value
+    return {key: without_unknown(item) for key, item in value.items() if not isinstance(item, Unknown)}
+
+
+def _put_back(made: dict[str, Any], value: Any) -> None:
+    for key, item in value.items():
+        name = key if key in made else key.removeprefix("stage3_")
+        if isinstance(item, Unknown):
+            made[name] = item
+        elif isinstance(item, Mapping) and isinstance(made.get(name), dict):
+            _put_back(made[name], item)
+
+
 @op("why {1} refuses {0}")
 def block_problem(value: Any, name: str, classes: Any) -> Any:
     """{"type", "message", "fields"} of what the class of that block raises; UNSET when it takes the value."""
     needs = list(unknown_in(value))
-    if needs:
+    if isinstance(value, Unknown) or any(not need.needs <= _NUMBERS for need in needs):
         return merged_needs(needs)
+    value = without_unknown(value)
     found = classes.problem(name, value)
     return UNSET if found is None else {**found._asdict(), "fields": list(found.fields)}
 
@@ -36,9 +57,11 @@ def block_problem(value: Any, name: str, classes: Any) -> Any:
 def block_values(value: Any, name: str, classes: Any) -> Any:
     """Every field with its value, defaults included; UNSET where the class refuses the block."""
     needs = list(unknown_in(value))
-    if needs:
+    if isinstance(value, Unknown):
         return merged_needs(needs)
-    found = classes.values(name, value)
+    found = classes.values(name, without_unknown(value))
+    if found is not None and needs:
+        _put_back(found, value)
     return UNSET if found is None else found
 
 

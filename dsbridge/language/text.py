@@ -95,6 +95,12 @@ def inside(path: Any) -> Any:
     return str(path).partition(".")[2]
 
 
+@op("each of {0} after {1}")
+def prefixed(items: Iterable[Any], start: str) -> Any:
+    """["ds.a", "ds.b"] of ["a", "b"] and "ds."."""
+    return [f"{start}{item}" for item in items]
+
+
 @op("{0} consists of digits")
 def all_digits(value: Any) -> Any:
     """str.isdigit(); false for what is no text."""

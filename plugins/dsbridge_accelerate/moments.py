@@ -35,6 +35,7 @@ _STATE = {
     "accelerate.state.weakref": "DeepSpeedPlugin keeps a copy of the config for transformers",
     "accelerate.state.accumulation": "Accelerator settles gradient accumulation",
 }
+_ASSIGN = {"accelerate.script.assign": "the script itself writes into the plugin's config"}
 _PREPARE = {
     "accelerate.prepare.parallel": "prepare() looks for tensor parallelism",
     "accelerate.prepare.micro": "prepare() looks for the micro batch",
@@ -51,11 +52,11 @@ _BEGIN = {"accelerate.initialize.begin": "deepspeed.initialize looks for its ran
 
 LAUNCH, SCRIPT, PLUGIN, CPU = tuple(_LAUNCH), tuple(_ACCELERATOR), tuple(_PLUGIN), tuple(_CPU)
 PRECISION, STATE, PREPARE = tuple(_PRECISION), tuple(_STATE), tuple(_PREPARE)
-BEGIN = tuple(_BEGIN)
+ASSIGN, BEGIN = tuple(_ASSIGN), tuple(_BEGIN)
 _PHASES = (
     (Phase.LAUNCH, _LAUNCH),
     (Phase.INIT, {**_ACCELERATOR, **_PLUGIN, **_CPU, **_PRECISION, **_STATE}),
-    (Phase.PREPARE, _PREPARE),
+    (Phase.PREPARE, {**_ASSIGN, **_PREPARE}),
     (Phase.ENGINE, _BEGIN),
 )
 MOMENTS = tuple(Moment(name, phase, title) for phase, table in _PHASES for name, title in table.items())

@@ -57,6 +57,7 @@ class Objects:
 
     def __init__(self, files: Files, text: str, values: Values) -> None:
         self.files, self.values = files, values
+        self.assigned = _assigned(ast.parse(text))
         self.classes = {
             node.name: [ast.unparse(base) for base in node.bases]
             for node in ast.walk(ast.parse(text))
@@ -215,6 +216,25 @@ def _sized(config: dict[str, Any]) -> dict[str, Any]:
     if other in config:
         return {**config, "hidden_size": config[other]}
     return {**config, "unsized": True}
+
+
+def _assigned(tree: ast.Module) -> dict[str, Any]:
+    """`....deepspeed_plugin.deepspeed_config["a"]["b"] = 1` as {"a.b": 1}, as errors of Accelerate advise."""
+    found: dict[str, Any] = {}
+    for node in ast.walk(tree):
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        for target in targets:
+            path, place = "", target
+            while isinstance(place, ast.Subscript) and isinstance(place.slice, ast.Constant):
+                path, place = f"{place.slice.value}.{path}", place.value
+            if path and isinstance(place, ast.Attribute) and place.attr == "deepspeed_config":
+                key = path[:-1]
+                assert isinstance(node, ast.Assign)
+                try:
+                    found[key] = ast.literal_eval(node.value)
+                except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+                    found[key] = unread(f"ds.{key}")
+    return found
 
 
 def _class_made(function: str) -> dict[str, Any]:

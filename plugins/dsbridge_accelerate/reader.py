@@ -20,6 +20,7 @@ PROGRAM: Program = (
     *moments.PRECISION,
     *moments.STATE,
     moments.zero_init(PARSE),
+    *moments.ASSIGN,
     *moments.PREPARE,
     *moments.BEGIN,
     *INITIALIZE,

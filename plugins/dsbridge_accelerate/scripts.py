@@ -90,6 +90,8 @@ def read_trees(setup: Setup, name: str, trees: Trees) -> Reading:
         trees |= _from_environment(setup, values)
     objects = Objects(setup.files, text, values)
     trees |= objects.trees(script, accelerator)
+    if objects.assigned:
+        trees["assigned"] = {"keys": objects.assigned}
     if arguments and arguments.error and arguments.before < accelerator.number:
         trees["script"] = {"problem": arguments.error}
     return Reading(trees, sources)

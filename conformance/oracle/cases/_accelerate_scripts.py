@@ -232,6 +232,15 @@ def loaders() -> Iterator[Case]:
     yield with_file("loader/eight-ranks", AUTO, world_size=8)
     yield with_file("loader/one-rank", AUTO, world_size=1)
     python = ["python", "train.py"]
+    own = "deepspeed_plugin.deepspeed_config"
+    micro = f'accelerator.state.{own}["train_micro_batch_size_per_gpu"] = 3\n'
+    bucket = f'accelerator.{own}["zero_optimization"]["reduce_bucket_size"] = 5000\n'
+    last = LOADERS["none-prepared"]["prepare"]
+    layout = {"prepare": f"{micro}{bucket}{last} = accelerator.prepare({last})"}
+    yield with_file("loader/assigned", AUTO, **layout)
+    state = "from accelerate.state import AcceleratorState\n"
+    late = {"prepare": layout["prepare"].replace("accelerator.state", "AcceleratorState()"), "imports": state}
+    yield in_code("loader/assigned-state", {"zero_stage": 1}, **late)
     null = changed(AUTO, FIELDS["tensor-parallel-null"])
     yield with_file("loader/tensor-parallel-null", null, **LOADERS["none-prepared"])
     alone = with_file("loader/python", AUTO, world_size=1, facts={"mpi4py_installed": False})

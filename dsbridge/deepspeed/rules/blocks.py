@@ -230,6 +230,7 @@ def _dropped(code: str, name: str, recorded: str, versions: tuple[Range, ...] = 
         {f"engine.{name}": {"enabled": "auto"}},
         {f"engine.{name}": {"enabled": True}},
         versions,
+        asked=get(f"engine.{name}"),
         hint="Write the value you want.",
     )
 

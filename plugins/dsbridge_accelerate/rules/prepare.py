@@ -16,16 +16,19 @@ from dsbridge.rulebook import (
     floor_div,
     get,
     greatest,
+    here_path,
     is_a,
     is_auto,
     is_set,
     item,
+    keys,
     least,
     less,
     mod,
     no,
     one_of,
     pluck,
+    prefixed,
     same,
     text,
     trouble,
@@ -53,6 +56,23 @@ _LARGER = trouble(">", _SIZE, 1)
 WORLD = fact("world_size")
 MODEL = is_set(get("prepared.model"))
 
+_WRITTEN = get("assigned.keys")
+ASSIGN = (
+    write(
+        "ACC263",
+        "the script writes into the plugin's config",
+        "script.assign",
+        all_of(USED, is_set(_WRITTEN)),
+        prefixed(keys(_WRITTEN), "ds."),
+        item(_WRITTEN, here_path()),
+        "accelerator.state.deepspeed_plugin.deepspeed_config is the dict that DeepSpeed will get.",
+        ev(ACCELERATOR, "2202",
+           "\"or assign integer value to `AcceleratorState().deepspeed_plugin.deepspeed_config["
+           "'train_micro_batch_size_per_gpu']`.\"", "loader/assigned"),
+        {**U, "assigned.keys": {"train_micro_batch_size_per_gpu": 4}},
+        U,
+    ),
+)  # fmt: skip
 PARALLEL = (
     refusal(
         "ACC210",
@@ -286,4 +306,4 @@ ACCUMULATION = (
     ),
 )  # fmt: skip
 
-RULES: tuple[OverrideRule, ...] = (*PARALLEL, *LOADERS, *COUNT, *MICRO, *ACCUMULATION)
+RULES: tuple[OverrideRule, ...] = (*ASSIGN, *PARALLEL, *LOADERS, *COUNT, *MICRO, *ACCUMULATION)

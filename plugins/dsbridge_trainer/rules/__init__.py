@@ -72,8 +72,8 @@ TABLES: dict[str, Callable[[Versions], Any]] = {
     "trainer.fp16_label": lambda versions: (
         "fp16|fp16_full_eval" if _five(versions) else "fp16|fp16_full_eval+fp16_backend(amp)"
     ),
-    # transformers 5.23 never fills less than one step; 5.6 and before fill what the arguments say
-    "trainer.least_warmup": lambda versions: int(numbers(table.of(versions)) >= (5, 23)),
+    # from 5.18 on never less than one step is filled; before, what the arguments say
+    "trainer.least_warmup": lambda versions: int(numbers(table.of(versions)) >= (5, 18)),
     # from 4.52 on a last optimizer step of fewer batches is counted
     "trainer.partial": lambda versions: int(numbers(table.of(versions)) >= (4, 52)),
     "trainer.optimizers": lambda versions: _OPTIMIZERS,

@@ -142,7 +142,7 @@ DEEPSPEED = (
         "strategy.kind",
         "xtuner",
         "--deepspeed puts XTuner's DeepSpeedStrategy into the config.",
-        ev("xtuner", TRAIN, "0", 'type=LazyObject("xtuner.engine", "DeepSpeedStrategy"),', "built-in/zero3"),
+        ev("xtuner", TRAIN, "0", 'type=LazyObject("xtuner.engine", "DeepSpeedStrategy"),', "zero/block-number"),
         _WHOLE,
         {"cfg.optim_wrapper.type": "AmpOptimWrapper"},
     ),
