@@ -157,13 +157,13 @@ def _findings(found: Input, outcome: Outcome, unknown: Mapping[str, tuple[str, .
     findings = []
     for path, needs in unknown.items():
         findings.append(NEEDS(f"`{path}` depends on {', '.join(needs)}", hint=_flags(needs), key=path))
-    for maybe in {(m.rule.code, m.needs): m for m in outcome.maybe}.values():
-        needs = tuple(sorted(maybe.needs))
-        findings.append(
-            MAY_REFUSE(
-                f"{maybe.rule.code} {maybe.rule.title}: depends on {', '.join(needs)}", hint=_flags(needs)
-            )
-        )
+    undecided: dict[tuple[str, ...], dict[str, None]] = {}
+    for maybe in outcome.maybe:
+        undecided.setdefault(tuple(sorted(maybe.needs)), {})[maybe.rule.code] = None
+    for needs, codes in undecided.items():
+        checks = "a check" if len(codes) == 1 else f"{len(codes)} checks"
+        message = f"{checks} of the framework may stop the run ({', '.join(codes)})"
+        findings.append(MAY_REFUSE(f"{message}: depends on {', '.join(needs)}", hint=_flags(needs)))
     if outcome.refused:
         rule = outcome.refused.rule
         findings.append(

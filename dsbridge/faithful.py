@@ -43,6 +43,9 @@ def unmet(spec: ParallelSpec, artifacts: Artifacts, found: Explanation) -> list[
         return [Unmet(", ".join(fields), found.error["type"], "a run", found.error["message"])]
     if any(path.startswith("fsdp.") for path in leaves(spec)):
         return []  # no DeepSpeed config to compare; conformance trains those
+    asks = any(path.startswith("zero.") or path == "parallelism.tp" for path in leaves(spec))
+    if found.config is None and not asks and not spec.deepspeed:
+        return []  # plain data parallelism: the spec does not ask for DeepSpeed
     return [entry for entry in _compared(spec, found) if not _excused(entry.path, named)]
 
 

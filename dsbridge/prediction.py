@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,6 +72,10 @@ def _rendered(
     return found._replace(diagnostics=(*artifacts.diagnostics, *assumed, *found.diagnostics))
 
 
+_SHELL = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*(?::-([^}]*)|:\?[^}]*)?\}")
+
+
 def launch_words(artifacts: Artifacts) -> list[str]:
-    """The launch as the words of a command, environment first."""
-    return [f"{key}={value}" for key, value in artifacts.launch.env.items()] + list(artifacts.launch.argv)
+    """The launch as the words of a command, environment first, as the first node's shell makes them."""
+    words = [f"{key}={value}" for key, value in artifacts.launch.env.items()] + list(artifacts.launch.argv)
+    return [_SHELL.sub(lambda found: "0" if found[1] is None else found[1], word) for word in words]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from dsbridge.language import LanguageError, evaluate
+from dsbridge.language.logic import merged_needs
 from dsbridge.language.origins import origin, origins
 from dsbridge.rules import Call, Layer, Moment, OverrideRule, Phase, Program, Step, Versions, applies
 from dsbridge.trees import copied, lookup, store
@@ -250,7 +251,9 @@ def _collect(writes: _Writes, rule: OverrideRule, held: Any, view: _View) -> Non
             if type(value) is type(local.here[1]) and value == local.here[1]:
                 continue  # it would write what is there already
             value = held
-        if path in writes:
+        if path in writes and (isinstance(held, Unknown) or isinstance(writes[path][1], Unknown)):
+            value = merged_needs([held, value, writes[path][1]])  # one of them will, nobody knows which
+        elif path in writes:
             raise RuleConflict(
                 f"{writes[path][0].code} and {rule.code} both write {path} in moment {rule.moment}: "
                 "give one a later moment, or conditions that exclude each other"

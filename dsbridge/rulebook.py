@@ -3,7 +3,11 @@
 Apart from the sdk because `render` needs none of it and should not wait for it.
 """
 
-from dsbridge.deepspeed.moments import ENGINE, INITIALIZE, PARSE
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from dsbridge.formats.calls import Attribute, CallSite, Name, Script, Unread, is_plain
 from dsbridge.formats.document import Document, read_text
 from dsbridge.formats.json import json_error, read_json
@@ -101,6 +105,9 @@ from dsbridge.reading import (
     unread,
 )
 from dsbridge.rules import (
+    ENGINE,
+    INITIALIZE,
+    PARSE,
     Call,
     Evidence,
     Layer,
@@ -112,9 +119,21 @@ from dsbridge.rules import (
     Range,
     Refusal,
     Versions,
+    numbers,
 )
 from dsbridge.trees import copied, flat, lookup, store
 from dsbridge.values import UNSET, Unknown
+
+if TYPE_CHECKING:
+    from dsbridge.formats.arguments import Arguments
+
+
+def read_arguments(script: Script, words: Sequence[str]) -> Arguments | None:
+    """The command line of a script with an argparse parser of its own; None without one."""
+    from dsbridge.formats.arguments import read_arguments as read  # few scripts need argparse
+
+    return read(script, words)
+
 
 __all__ = [
     "COMMAND",
@@ -204,10 +223,12 @@ __all__ = [
     "mod",
     "mul",
     "no",
+    "numbers",
     "one_of",
     "pluck",
     "prefixed",
     "quietly",
+    "read_arguments",
     "read_json",
     "read_script",
     "read_text",

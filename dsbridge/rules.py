@@ -11,12 +11,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import IntEnum
+from functools import cache
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 from dsbridge.language import Expr
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
+# DeepSpeed's own moments, which every program ends with; dsbridge/deepspeed/moments.py tells them.
+INITIALIZE = ("deepspeed.initialize",)
+# DeepSpeedConfig: also run by `zero.Init`, which parses a config before any engine exists.
+PARSE = (
+    "deepspeed.config.removed",
+    "deepspeed.config.elasticity",
+    "deepspeed.config.parameters",
+    "deepspeed.config.batch",
+    "deepspeed.config.batch_check",
+    "deepspeed.config.check",
+)
+ENGINE = (
+    "deepspeed.engine.check",
+    "deepspeed.engine.model",
+    "deepspeed.engine.basic_optimizer",
+    "deepspeed.engine.optimizer",
+    "deepspeed.engine.scheduler",
+    "deepspeed.engine.made",
+)
 
 
 class Phase(IntEnum):
@@ -146,6 +166,7 @@ class Step(NamedTuple):
     origins: Mapping[str, str] = NOTHING
 
 
+@cache
 def numbers(version: str) -> tuple[int, ...]:
     """The release numbers of a version: (0, 19, 8) for 0.19.8.post1."""
     found = []

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dsbridge.artifacts import Artifacts
-    from dsbridge.deepspeed.arguments import Arguments, read_arguments
     from dsbridge.deepspeed.config import DsConfig, auto_left_out, ds_config, ds_key_of
     from dsbridge.deepspeed.dialect import Dialect
     from dsbridge.deepspeed.optimizer import owner_is_deepspeed as optimizer_by_deepspeed
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from dsbridge.deepspeed.scheduler import owner_is_deepspeed as scheduler_by_deepspeed
     from dsbridge.diagnostics import Code, Diagnostic, InputError, Severity
     from dsbridge.fields import SAME, Codec, Fidelity, Field, Placed, nest, place, show, unsupported
+    from dsbridge.formats.arguments import Arguments, read_arguments
     from dsbridge.formats.yaml_edit import YamlEdit
     from dsbridge.formats.yaml_text import to_yaml
     from dsbridge.framework import Base, Framework, Launch, Rendered, RenderRequest
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 # Where each name is, below `dsbridge.`; a test holds this to the imports above.
 _WHERE = {
     "Artifacts": "artifacts",
-    "Arguments": "deepspeed.arguments",
-    "read_arguments": "deepspeed.arguments",
+    "Arguments": "formats.arguments",
+    "read_arguments": "formats.arguments",
     "DsConfig": "deepspeed.config",
     "auto_left_out": "deepspeed.config",
     "ds_config": "deepspeed.config",

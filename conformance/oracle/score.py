@@ -34,6 +34,7 @@ SAID = (
     "fp16",
     "bf16",
     "optimizer",
+    "optimizer_wrapper",
     "scheduler",
 )
 

@@ -25,6 +25,9 @@ PARTS = {
 }
 
 
+MOST_SEEN = 200
+
+
 class Problem(NamedTuple):
     """Why a block is refused."""
 
@@ -39,6 +42,8 @@ class Blocks:
     def __init__(self, version: str) -> None:
         self.known = _table()
         self.version = nearest(version, self.known["versions"])
+        self.classes: dict[str, tuple[Sequence[Mapping[str, Any]], Sequence[str]] | None] = {}
+        self.seen: dict[str, dict[str, Any] | Problem] = {}
 
     def rows(self, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The rows that hold in this version."""
@@ -46,10 +51,12 @@ class Blocks:
 
     def class_of(self, name: str) -> tuple[Sequence[Mapping[str, Any]], Sequence[str]] | None:
         """The fields of a block's class and the names of its validators; None without a class."""
-        read = self.read(name)
-        if "class" not in read:
-            return None
-        return self.rows(self.known["blocks"][name]["fields"]), read["validators"]
+        if name not in self.classes:
+            read, found = self.read(name), None
+            if "class" in read:
+                found = self.rows(self.known["blocks"][name]["fields"]), read["validators"]
+            self.classes[name] = found
+        return self.classes[name]
 
     def read(self, name: str) -> Mapping[str, Any]:
         """How this version reads a block: by which class, where."""
@@ -67,6 +74,18 @@ class Blocks:
         return None if isinstance(made, Problem) else made
 
     def _made(self, name: str, value: Any) -> dict[str, Any] | Problem:
+        """Many rules ask the same of one config: each answer is found once."""
+        try:
+            key = f"{name} {json.dumps(value)}"
+        except (TypeError, ValueError, RecursionError):
+            return self._make(name, value)
+        if key not in self.seen:
+            if len(self.seen) > MOST_SEEN:
+                self.seen.clear()
+            self.seen[key] = self._make(name, value)
+        return self.seen[key]
+
+    def _make(self, name: str, value: Any) -> dict[str, Any] | Problem:
         if self.class_of(name) is None:
             return self._key_by_key(name, value)
         if isinstance(value, Mapping):

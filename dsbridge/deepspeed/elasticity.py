@@ -64,7 +64,7 @@ _CONTROL = (
 
 
 def elastic(config: Any, world: Any) -> Any:
-    """{"total", "micro", "steps"}, or {"type", "message", "field"} of what stops DeepSpeed."""
+    """The three batch keys, or {"type", "message", "field"} of what stops DeepSpeed."""
     block = config.get("elasticity")
     if not isinstance(block, Mapping):
         message = f"'{type(block).__name__}' object has no attribute 'get'"
@@ -98,7 +98,7 @@ def _computed(
     micro = next(m for m in sorted(set(micros), reverse=True) if total // world % m == 0)
     if not block.get("ignore_non_elastic_batch_info", False) and any(name in config for name in _BATCH):
         return _error("ElasticityConfigError", _CONTROL, "ignore_non_elastic_batch_info")
-    return {"total": total, "micro": micro, "steps": total // (micro * world)}
+    return dict(zip(_BATCH, (total, micro, total // (micro * world)), strict=True))
 
 
 def _best(micros: Sequence[int], largest: int, block: Mapping[str, Any]) -> tuple[int, list[int]]:

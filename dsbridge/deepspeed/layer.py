@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from dsbridge.deepspeed.blocks import Blocks
@@ -16,7 +17,12 @@ VERIFIED = ("0.16.2", "0.16.9", "0.18.4", "0.19.8")
 
 def blocks(versions: Versions) -> Blocks:
     """The config classes of the version at hand; of the newest, if nobody knows it."""
-    return Blocks(versions.get("deepspeed", VERIFIED[-1]))
+    return _blocks(versions.get("deepspeed", VERIFIED[-1]))
+
+
+@cache
+def _blocks(version: str) -> Blocks:
+    return Blocks(version)
 
 
 def _texts(place: str) -> Any:

@@ -1,30 +1,12 @@
 """The places in DeepSpeed's code, in the order a run comes by them."""
 
 from dsbridge.language.logic import get, is_set
-from dsbridge.rules import Moment, Phase
+from dsbridge.rules import ENGINE, INITIALIZE, PARSE, Moment, Phase
 
 # A bare script, before it comes to DeepSpeed.
 BARE = ("deepspeed.launcher", "deepspeed.script")
 ZERO_INIT = is_set(get("zero_init"))
 
-INITIALIZE = ("deepspeed.initialize",)
-# DeepSpeedConfig: also run by `zero.Init`, which parses a config before any engine exists.
-PARSE = (
-    "deepspeed.config.removed",
-    "deepspeed.config.elasticity",
-    "deepspeed.config.parameters",
-    "deepspeed.config.batch",
-    "deepspeed.config.batch_check",
-    "deepspeed.config.check",
-)
-ENGINE = (
-    "deepspeed.engine.check",
-    "deepspeed.engine.model",
-    "deepspeed.engine.basic_optimizer",
-    "deepspeed.engine.optimizer",
-    "deepspeed.engine.scheduler",
-    "deepspeed.engine.made",
-)
 _TITLES = {
     "deepspeed.initialize": "deepspeed.initialize looks at the config before it is parsed",
     "deepspeed.config.removed": "DeepSpeedConfig stops at keys of features that are gone",
@@ -44,7 +26,10 @@ _BEFORE = (
     Moment("deepspeed.launcher", Phase.LAUNCH, "the deepspeed launcher counts GPUs"),
     Moment("deepspeed.script", Phase.INIT, "the script reads its command line and its files"),
     Moment("deepspeed.zero_init", Phase.INIT, "zero.Init is entered"),
+    Moment("deepspeed.zero_init_done", Phase.INIT, "zero.Init is left"),
     Moment("deepspeed.given", Phase.PREPARE, "deepspeed.initialize looks for a config"),
     Moment("deepspeed.begin", Phase.ENGINE, "deepspeed.initialize looks at its arguments"),
 )
 MOMENTS = _BEFORE + tuple(Moment(name, Phase.ENGINE, title) for name, title in _TITLES.items())
+
+__all__ = ["BARE", "ENGINE", "INITIALIZE", "MOMENTS", "PARSE", "ZERO_INIT"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from dsbridge.deepspeed.arguments import Arguments, read_arguments
 from dsbridge.deepspeed.file import Read, not_a_config, read_config
 from dsbridge.deepspeed.moments import BARE, ENGINE, INITIALIZE, PARSE, ZERO_INIT
+from dsbridge.formats.arguments import Arguments, read_arguments
 from dsbridge.formats.calls import Attribute, CallSite, Name, Script, Unread
 from dsbridge.formats.script_files import Loaded, read_with_files
 from dsbridge.provenance import Source
@@ -274,7 +274,9 @@ def _is_model(call: CallSite) -> bool:
 
 PROGRAM = (
     *BARE,
-    Call("zero.Init", ZERO_INIT, "zero_init_config", ("deepspeed.zero_init", *PARSE)),
+    "deepspeed.zero_init",
+    Call("zero.Init", ZERO_INIT, "zero_init_config", PARSE),
+    "deepspeed.zero_init_done",
     "deepspeed.given",
     "deepspeed.begin",
     *INITIALIZE,

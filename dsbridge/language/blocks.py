@@ -7,6 +7,7 @@ from typing import Any
 
 from dsbridge.language import op
 from dsbridge.language.logic import merged_needs
+from dsbridge.trees import copied
 from dsbridge.values import UNSET, Unknown
 
 
@@ -61,6 +62,7 @@ def block_values(value: Any, name: str, classes: Any) -> Any:
         return merged_needs(needs)
     found = classes.values(name, without_unknown(value))
     if found is not None and needs:
+        found = copied(found)
         _put_back(found, value)
     return UNSET if found is None else found
 

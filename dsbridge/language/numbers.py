@@ -122,6 +122,7 @@ _SIGNS: dict[str, Any] = {
     "//=": operator.ifloordiv,
     ">": operator.gt,
     "<": operator.lt,
+    "<=": operator.le,
     "-": operator.sub,
     "*": operator.mul,
     "%": operator.mod,

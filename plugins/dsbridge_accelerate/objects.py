@@ -222,19 +222,27 @@ def _assigned(tree: ast.Module) -> dict[str, Any]:
     """`....deepspeed_plugin.deepspeed_config["a"]["b"] = 1` as {"a.b": 1}, as errors of Accelerate advise."""
     found: dict[str, Any] = {}
     for node in ast.walk(tree):
-        targets = node.targets if isinstance(node, ast.Assign) else []
-        for target in targets:
-            path, place = "", target
-            while isinstance(place, ast.Subscript) and isinstance(place.slice, ast.Constant):
-                path, place = f"{place.slice.value}.{path}", place.value
-            if path and isinstance(place, ast.Attribute) and place.attr == "deepspeed_config":
-                key = path[:-1]
-                assert isinstance(node, ast.Assign)
-                try:
-                    found[key] = ast.literal_eval(node.value)
-                except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-                    found[key] = unread(f"ds.{key}")
+        if not isinstance(node, ast.Assign):
+            continue
+        for key in filter(None, map(_config_key, node.targets)):
+            try:
+                found[key] = ast.literal_eval(node.value)
+            except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+                found[key] = unread(f"ds.{key}")
     return found
+
+
+def _config_key(place: ast.expr) -> str:
+    """`a.b` of `x.deepspeed_config["a"]["b"]`; "" of anything else."""
+    names: list[str] = []
+    while isinstance(place, ast.Subscript) and isinstance(place.slice, ast.Constant):
+        name = place.slice.value
+        if not isinstance(name, str):
+            return ""
+        names.insert(0, name)
+        place = place.value
+    ours = isinstance(place, ast.Attribute) and place.attr == "deepspeed_config"
+    return ".".join(names) if ours else ""
 
 
 def _class_made(function: str) -> dict[str, Any]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dsbridge.deepspeed.moments import ENGINE, INITIALIZE, PARSE
-from dsbridge.rulebook import Guess, Program, Reader, Reading, Setup, unread
+from dsbridge.rulebook import ENGINE, INITIALIZE, PARSE, Guess, Program, Reader, Reading, Setup, unread
 from dsbridge.sdk import InputError
 from dsbridge_accelerate import moments
 

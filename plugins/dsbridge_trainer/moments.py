@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dsbridge.deepspeed.moments import ENGINE, INITIALIZE, PARSE
 from dsbridge.rulebook import (
+    ENGINE,
+    INITIALIZE,
+    PARSE,
     Call,
     Expr,
     Moment,

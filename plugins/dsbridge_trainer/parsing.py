@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from dsbridge.rulebook import CallSite, Document, Files, Name, Unread, Words, is_plain, json_error, unread
+from dsbridge.rulebook import (
+    Attribute,
+    CallSite,
+    Document,
+    Files,
+    Name,
+    Unread,
+    Words,
+    is_plain,
+    json_error,
+    unread,
+)
 from dsbridge.sdk import InputError, Source
 from dsbridge_trainer import flags, table
 from dsbridge_trainer.classes import Class, Field, derives, inherited
@@ -39,6 +51,7 @@ class Context(NamedTuple):
     words: Words  # after the script
     version: str
     text: str = ""  # of the script
+    own: Mapping[str, Any] = MappingProxyType({})  # what the script's own argparse parser gives
 
 
 def is_arguments(name: str, classes: dict[str, Class]) -> bool:
@@ -69,21 +82,55 @@ def known_names(name: str, context: Context) -> list[str]:
     return names
 
 
-def from_call(call: CallSite, context: Context) -> Given:
-    """`TrainingArguments(...)`."""
+def from_call(call: CallSite, context: Context, before: Sequence[CallSite] = ()) -> Given:
+    """`TrainingArguments(...)`. before: the calls that happen before it, for `**json.load(...)`."""
     names = known_names(call.function, context)
-    values = own_defaults(own_fields(call.function, context))
-    places = {}
+    loaded = _loaded(before, context) if call.more else Given({}, {}, {}, {})
+    if loaded.parser:
+        return loaded
+    values = own_defaults(own_fields(call.function, context)) | loaded.args
+    places = dict(loaded.places)
     for index, value in enumerate(call.args):
         if index < len(names):
-            values[names[index]] = readable(value, f"args.{names[index]}")
+            values[names[index]] = readable(member(value, context), f"args.{names[index]}")
             places[names[index]] = call.place(context.file, names[index], index)
     for name, value in call.keywords.items():
-        values[name] = readable(value, f"args.{name}")
+        values[name] = readable(member(value, context), f"args.{name}")
         places[name] = call.place(context.file, name)
-    strange = [name for name in call.keywords if name not in names]
+    strange = [name for name in (*call.keywords, *loaded.args) if name not in names]
     parser = {"unknown": strange, "class": call.short} if strange else {}
     return Given(values, places, parser, {})
+
+
+def _loaded(before: Sequence[CallSite], context: Context) -> Given:
+    """The last JSON or YAML file that the script loads before the call."""
+    loads = [call for call in before if call.function in ("json.load", "yaml.safe_load")]
+    opened = loads[-1].argument("fp", 0) if loads else None
+    if not isinstance(opened, CallSite) or opened.short != "open":
+        return Given({}, {}, {}, {})
+    name = path_of(opened.argument("file", 0), context)
+    if name is None:
+        return Given({}, {}, {}, {})
+    data, places, parser = _file(name, context, yaml=loads[-1].function == "yaml.safe_load")
+    return Given(data if isinstance(data, dict) else {}, places, parser, {})
+
+
+def _file(name: str, context: Context, *, yaml: bool) -> tuple[Any, dict[str, Source], dict[str, Any]]:
+    """A file of arguments, where its keys stand, and what reading it ends with."""
+    if not context.files.has(name):
+        return None, {}, {"missing": name}
+    try:
+        document = read_document(context.files, name, yaml=yaml)
+    except ProblemError as problem:
+        return None, {}, {"text": {"type": problem.kind, "message": problem.message}}
+    places = {str(path[0]): at for path, at in document.values.items() if len(path) == 1}
+    return document.value, places, {}
+
+
+def member(value: Any, context: Context) -> Any:
+    """`args.lr` of the script's own argparse parser is what the command says."""
+    asked = isinstance(value, Attribute) and value.base.short in ("parse_args", "parse_known_args")
+    return context.own.get(value.name, value) if asked else value
 
 
 def readable(value: Any, path: str) -> Any:
@@ -179,14 +226,9 @@ def _from_mapping(call: CallSite, classes: list[str], context: Context) -> Given
         name = path_of(value, context)
         if name is None:
             return Given({}, {}, {}, {})
-        if not context.files.has(name):
-            return Given({}, {}, {"missing": name}, {})
-        try:
-            document = read_document(context.files, name, yaml=call.short == "parse_yaml_file")
-        except ProblemError as problem:
-            return Given({}, {}, {"text": {"type": problem.kind, "message": problem.message}}, {})
-        data = document.value
-        places = {str(path[0]): at for path, at in document.values.items() if len(path) == 1}
+        data, places, parser = _file(name, context, yaml=call.short == "parse_yaml_file")
+        if parser:
+            return Given({}, {}, parser, {})
     if not isinstance(data, dict):
         message = f"'{type(data).__name__}' object has no attribute 'keys'"
         return Given({}, {}, {"text": {"type": "AttributeError", "message": message}}, {})

@@ -6,10 +6,19 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from dsbridge.rulebook import Attribute, CallSite, Name, Script, Unread, read_script, unread
+from dsbridge.rulebook import Attribute, CallSite, Name, Script, Unread, read_arguments, read_script, unread
 from dsbridge.sdk import InputError
 from dsbridge_trainer.classes import Class, derives
-from dsbridge_trainer.parsing import PARSES, Context, Given, from_call, from_parser, is_arguments, path_of
+from dsbridge_trainer.parsing import (
+    PARSES,
+    Context,
+    Given,
+    from_call,
+    from_parser,
+    is_arguments,
+    member,
+    path_of,
+)
 
 TRAINERS = ("Trainer", "Seq2SeqTrainer")
 _MEMBER = re.compile(r"^[A-Za-z_]\w*\.([A-Za-z_]\w*)$", re.ASCII)
@@ -57,14 +66,22 @@ def read_program(script: Script, context: Context) -> Program:
     trainer = trainer_call(script, context.classes)
     made = arguments_call(script, trainer, context)
     given = Given({}, {}, {}, {})
-    if made is not None:
-        given = from_parser(made, context) if made.short in PARSES else from_call(made, context)
+    own = read_arguments(script, context.words.items)
+    if own is not None and own.error:
+        given = Given({}, {}, {"refused": own.error}, {})
+    elif made is not None:
+        context = context._replace(own=own.values if own else {})
+        if made.short in PARSES:
+            given = from_parser(made, context)
+        else:
+            given = from_call(made, context, script.calls[: made.number])
     about: dict[str, Any] = {
         "trains": any(
             call.short == "train" and isinstance(call.owner, CallSite) and call.owner == trainer
             for call in script.calls
         ),
         "data": _data(trainer, context),
+        "tokenizer": bool(trainer and trainer.short in TRAINERS and "tokenizer" in trainer.keywords),
         "eval_dataset": bool(trainer and trainer.argument("eval_dataset", 4) is not None),
     }
     model, config = _model(trainer, script, made, given, context)
@@ -162,6 +179,7 @@ def _unknown() -> dict[str, Any]:
 
 def _text(value: Any, given: Given, context: Context) -> str | None:
     """A literal, or a member of what HfArgumentParser gave: `model_args.model_name_or_path`."""
+    value = member(value, context)
     if isinstance(value, str):
         return value
     name = None

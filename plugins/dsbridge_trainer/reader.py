@@ -75,7 +75,7 @@ def command_of(setup: Setup) -> Guess | None:
 
 def read(setup: Setup) -> Reading:
     """The trees of the Trainer's rules."""
-    from dsbridge.rulebook import read_script
+    from dsbridge.rulebook import read_with_files
     from dsbridge_trainer import classes, parsing, program
 
     version = table.of(setup.versions)
@@ -88,7 +88,7 @@ def read(setup: Setup) -> Reading:
     context = parsing.Context(
         setup.files, name, classes.classes_of(text), setup.words.after(count), version, text
     )
-    script = read_script(text, name, setup.environ)
+    script, _ = read_with_files(text, name, setup.environ, setup.files.text)
     found = program.read_program(script, context)
     return _reading(setup, found.given, found.model, found.script)
 

@@ -8,8 +8,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from dsbridge.rulebook import Versions
-from dsbridge.rules import numbers
+from dsbridge.rulebook import Versions, numbers
 
 NEWEST = "5.23.0"
 

@@ -333,6 +333,25 @@ OPTIMIZER: dict[str, Changes] = {
     "all-auto": {
         "optimizer.params": {"lr": "auto", "betas": "auto", "eps": "auto", "weight_decay": "auto"},
     },
+    "sgd-lr-auto": {"optimizer": {"type": "SGD", "params": {"lr": "auto"}}, "zero_optimization.stage": 0},
+    "torch-adam-lr-auto": {"optimizer.params": {"torch_adam": True, "lr": "auto"}},
+    "stage-0-betas-auto": {"optimizer.params.betas": "auto", "zero_optimization.stage": 0},
+    "stage-0-lr-auto": {"optimizer.params.lr": "auto", "zero_optimization.stage": 0},
+    "stage-0-betas-one": {"optimizer.params.betas": [0.9], "zero_optimization.stage": 0},
+    "stage-0-fp32-all-auto": {
+        "optimizer.params": {"lr": "auto", "betas": "auto", "eps": "auto", "weight_decay": "auto"},
+        "zero_optimization.stage": 0,
+        "bf16": GONE,
+    },
+    "stage-1-fp32-lr-auto": {
+        "optimizer.params.lr": "auto",
+        "zero_optimization.stage": 1,
+        "data_types": {"grad_accum_dtype": "fp32"},
+    },
+    "stage-3-all-auto": {
+        "optimizer.params": {"lr": "auto", "betas": "auto", "eps": "auto", "weight_decay": "auto"},
+        "zero_optimization.stage": 3,
+    },
     "offload-lr-auto": {"optimizer.params.lr": "auto", _OFFLOAD: {"device": "cpu"}},
     "offload-all-auto": {
         "optimizer.params": {"lr": "auto", "betas": "auto", "eps": "auto", "weight_decay": "auto"},

@@ -108,6 +108,9 @@ def ways() -> Iterator[Case]:
         "way/kwargs",
         {**files, "train.py": script(f"settings = {kwargs}\nargs = TrainingArguments(**settings)\n")},
     )
+    loading = 'with open("args.json") as file:\n    args = TrainingArguments(**json.load(file))\n'
+    loaded = script(loading, imports=("import json",))
+    yield case("way/loaded", {"ds.json": text_of(DS), "args.json": json.dumps(GIVEN), "train.py": loaded})
     yield case(
         "way/positional",
         {**files, "train.py": script('args = TrainingArguments("out", deepspeed="ds.json")\n')},
@@ -235,10 +238,13 @@ def models() -> Iterator[Case]:
         files = {"vlm/config.json": json.dumps(VLM)}
         yield plain(f"model/text-config-{name}", ds, model=vision, imports=imports, files=files)
     init = 'def model_init():\n    return AutoModelForCausalLM.from_pretrained("model")\n\n\n'
+    trainer = {"model": "model", "args": "args", "train_dataset": "rows", "tokenizer": "None"}
+    yield plain("model/tokenizer", {}, trainer=trainer)
     trainer = {"model_init": "model_init", "args": "args", "train_dataset": "rows"}
     yield plain("model/init", BUCKETS, model="", before=init, trainer=trainer)
     yield plain("model/none", {}, model="", trainer={"args": "args", "train_dataset": "rows"})
-    lora = 'get_peft_model(AutoModelForCausalLM.from_pretrained("model"), LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj"]))'
+    lora = 'get_peft_model(AutoModelForCausalLM.from_pretrained("model"), '
+    lora += 'LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj"]))'
     yield plain("model/lora", three, model=lora, imports=("from peft import LoraConfig, get_peft_model",))
     yield plain(
         "model/base",
@@ -293,6 +299,32 @@ def data() -> Iterator[Case]:
     run = ["torchrun", "--nproc_per_node=4", "train.py"]
     yield {**plain("data/tp", wide, world_size=4), "command": run}
     yield plain("data/three-ranks", SCHEDULED, {"num_train_epochs": 2}, rows=f"{row} * 67", world_size=3)
+
+
+OWN_PARSER = """\
+parser = argparse.ArgumentParser()
+parser.add_argument("--lr", type=float, default=1e-4)
+parser.add_argument("--config", default="ds.json")
+parser.add_argument("--batch", type=int, default=2)
+parser.add_argument("--bf16", action="store_true")
+cli = parser.parse_args()
+"""
+
+
+def own_parsers() -> Iterator[Case]:
+    """A script with its own argparse parser, as many have."""
+    call = OWN_PARSER + (
+        'args = TrainingArguments("out", learning_rate=cli.lr, deepspeed=cli.config, bf16=cli.bf16, '
+        'per_device_train_batch_size=cli.batch, report_to="none")\n'
+    )
+    ds = text_of(changed(DS, {"optimizer": OPTIMIZER}))
+    files = {"ds.json": ds, "train.py": script(call, imports=("import argparse",))}
+    run = ["torchrun", "--nproc_per_node=2", "train.py"]
+    yield case("argparse/defaults", files, run)
+    yield case("argparse/flags", files, [*run, "--bf16", "--lr", "3e-4", "--batch=4", "--config", "ds.json"])
+    yield case("argparse/bad", files, [*run, "--batch", "many"])
+    yield case("argparse/missing-file", files, [*run, "--config", "other.json"])
+    yield case("argparse/local-rank", files, ["deepspeed", "--num_gpus=2", "train.py", "--bf16"])
 
 
 def unreadable() -> Iterator[Case]:

@@ -149,6 +149,9 @@ def case(
     """A case: config, DeepSpeed file (GONE: none; a text is taken as it is), command."""
     text = config() if text is None else text
     mine = {"cfg.py": text, "train.json": HF_ROWS if '"huggingface"' in text else ROWS}
+    environ = {"NPROC_PER_NODE": str(world)} if environ is None else environ
+    if world == 1 and "RANK" not in environ:  # nobody gives it a rank, and DeepSpeed asks MPI
+        more["facts"] = {**more.get("facts", {}), "mpi4py_installed": False}
     if ds is not GONE:
         mine["ds.json"] = ds if isinstance(ds, str) else json.dumps(ds)
     return {
@@ -156,7 +159,7 @@ def case(
         "framework": "xtuner",
         "files": {**mine, **(files or {})},
         "command": command() if words is None else words,
-        "environ": {"NPROC_PER_NODE": str(world)} if environ is None else environ,
+        "environ": environ,
         "world_size": world,
         **more,
     }

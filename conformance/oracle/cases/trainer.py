@@ -56,6 +56,7 @@ def designed() -> list[Case]:
         *launch.launch_yaml(),
         *scripts.models(),
         *scripts.data(),
+        *scripts.own_parsers(),
         *scripts.unreadable(),
         *alone(),
         *abilities(),

@@ -35,6 +35,7 @@ RULES = (
     *engine.PARALLEL,
     *optimizer.BASIC,
     *wrapper.CHOICE,
+    *wrapper.STEP,
     *zero.WRAP,
     *scheduler.MAKE,
     *scheduler.NUMBERS,

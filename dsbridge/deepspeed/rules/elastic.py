@@ -7,10 +7,10 @@ from typing import Any
 from dsbridge.deepspeed.rules._make import NEWEST, ev, no_attribute, refusal, until, write
 from dsbridge.deepspeed.rules.batch import MICRO, STEPS, TOTAL, WORLD
 from dsbridge.rulebook import (
-    OverrideRule,
     all_of,
     elastic_batch,
     get,
+    here_path,
     is_a,
     is_set,
     item,
@@ -35,28 +35,6 @@ _EXAMPLE: dict[str, Any] = {
 _OLD = "0.18.4"
 
 
-def _sets(code: str, name: str, part: str) -> OverrideRule:
-    return write(
-        code,
-        f"elasticity sets {name}",
-        "config.elasticity",
-        all_of(_ON, is_set(item(_FOUND, part))),
-        f"engine.{name}",
-        item(_FOUND, part),
-        "Elasticity looks for the total that the most numbers of GPUs can share.",
-        ev(
-            "runtime/config.py",
-            "746-748",
-            f"self._param_dict[{name.upper()}] = ",
-            "removed/elasticity",
-            _OLD,
-        ),
-        _EXAMPLE,
-        {"engine.elasticity.enabled": False, "fact.world_size": 2},
-        until(NEWEST),
-    )
-
-
 ELASTIC = (
     no_attribute(
         "DS262",
@@ -76,7 +54,7 @@ ELASTIC = (
         "DS255",
         "elasticity cannot set the batch",
         "config.elasticity",
-        all_of(_ON, missing(item(_FOUND, "total"))),
+        all_of(_ON, missing(item(_FOUND, TOTAL))),
         (item(_FOUND, "type"), item(_FOUND, "message"), listed(item(_FOUND, "field"))),
         "It needs a largest total and the micro batches to choose from, and no batch size of yours.",
         ev(
@@ -91,7 +69,23 @@ ELASTIC = (
         until(NEWEST),
         "Leave elasticity out: DeepSpeed has removed it.",
     ),
-    _sets("DS256", TOTAL, "total"),
-    _sets("DS257", MICRO, "micro"),
-    _sets("DS258", STEPS, "steps"),
+    write(
+        "DS256",
+        "elasticity sets the batch",
+        "config.elasticity",
+        all_of(_ON, is_set(item(_FOUND, TOTAL))),
+        listed(*(f"engine.{name}" for name in (TOTAL, MICRO, STEPS))),
+        item(_FOUND, here_path()),
+        "Elasticity looks for the total that the most numbers of GPUs can share.",
+        ev(
+            "runtime/config.py",
+            "746",
+            "self._param_dict[TRAIN_BATCH_SIZE] = final_batch_size",
+            "removed/elasticity",
+            _OLD,
+        ),
+        _EXAMPLE,
+        {"engine.elasticity.enabled": False, "fact.world_size": 2},
+        until(NEWEST),
+    ),
 )

@@ -32,6 +32,7 @@ from dsbridge.rulebook import (
     starts_with,
     table,
     text,
+    trouble,
     truthy,
     without,
 )
@@ -39,14 +40,14 @@ from dsbridge.rulebook import (
 _ENGINE = "runtime/engine.py"
 _BASIC = "engine.basic_optimizer"
 _GIVEN = first_set(get("engine.optimizer.params"), None)
-_PARAMS = choose(is_a(_GIVEN, "dict"), _GIVEN, {})
+PARAMS = choose(is_a(_GIVEN, "dict"), _GIVEN, {})
 DEVICE = item(item(ZERO_READ, "offload_optimizer"), "device")
 ON_CPU = one_of(DEVICE, ["cpu", "nvme"])
-_OURS = all_of(missing(CLIENT), NAMED)  # DeepSpeed makes it
+OURS = all_of(missing(CLIENT), NAMED)  # DeepSpeed makes it
 HAS_OPTIMIZER = any_of(is_set(CLIENT), NAMED)
 CLIENT_CLASS = get("init.optimizer.class")
-_TORCH_ADAM = truthy(item(_PARAMS, "torch_adam"))
-_W_MODE = any_of(eq(NAME, "adamw"), truthy(first_set(item(_PARAMS, "adam_w_mode"), True)))
+_TORCH_ADAM = truthy(item(PARAMS, "torch_adam"))
+_W_MODE = any_of(eq(NAME, "adamw"), truthy(first_set(item(PARAMS, "adam_w_mode"), True)))
 
 
 def _adam() -> Expr:
@@ -76,7 +77,7 @@ _SHORT = last_word(_class_of_name())
 _SIGNATURE = item(table("deepspeed.signatures"), _class_of_name())
 # What DeepSpeed takes out of the parameters before the class sees them.
 _TAKEN = choose(one_of(NAME, ["adam", "adamw"]), ["torch_adam", "adam_w_mode", "fp32_optimizer_states"], [])
-_UNKNOWN = first(without(without(keys(_PARAMS), _TAKEN), item(_SIGNATURE, "takes")))
+_UNKNOWN = first(without(without(keys(PARAMS), _TAKEN), item(_SIGNATURE, "takes")))
 _FORCED = truthy(first_set(get("engine.zero_force_ds_cpu_optimizer"), True))
 _WORDS = children(
     "engine.optimizer.params",
@@ -86,7 +87,9 @@ _WORDS = children(
     ),
 )
 _ONE_BIT = {"onebitadam": "1bit-Adam", "zerooneadam": "0/1 Adam", "onebitlamb": "1bit-Lamb"}
-LR = first_set(item(_PARAMS, "lr"), 1e-3)
+LR = first_set(item(PARAMS, "lr"), 1e-3)
+
+_LR_TROUBLE = choose(eq(_class_of_name(), "torch.SGD"), trouble("<", LR, 0.0), trouble("<=", 0.0, LR))
 
 BASIC = (
     refusal(
@@ -121,7 +124,7 @@ BASIC = (
         "DS188",
         "clipping among the optimizer's parameters",
         _BASIC,
-        all_of(_OURS, has(_PARAMS, "max_grad_norm")),
+        all_of(OURS, has(PARAMS, "max_grad_norm")),
         (
             "ValueError",
             "'max_grad_norm' is not supported as an optimizer parameter, please switch to using the "
@@ -144,7 +147,7 @@ BASIC = (
         "DS189",
         "1-bit optimizers do not go with ZeRO",
         _BASIC,
-        all_of(_OURS, less(0, STAGE), has(_ONE_BIT, NAME)),
+        all_of(OURS, less(0, STAGE), has(_ONE_BIT, NAME)),
         (
             "AssertionError",
             text("{} is not compatible with ZeRO", item(_ONE_BIT, NAME)),
@@ -166,7 +169,7 @@ BASIC = (
         "DS190",
         "a parameter that the optimizer does not take",
         _BASIC,
-        all_of(_OURS, is_set(_SIGNATURE), is_set(_UNKNOWN)),
+        all_of(OURS, is_set(_SIGNATURE), is_set(_UNKNOWN)),
         (
             "TypeError",
             text("{}.__init__() got an unexpected keyword argument '{}'", _SHORT, _UNKNOWN),
@@ -186,7 +189,7 @@ BASIC = (
         "DS191",
         "FusedAdam has no AMSGrad",
         _BASIC,
-        all_of(_OURS, eq(_class_of_name(), "deepspeed.FusedAdam"), truthy(item(_PARAMS, "amsgrad"))),
+        all_of(OURS, eq(_class_of_name(), "deepspeed.FusedAdam"), truthy(item(PARAMS, "amsgrad"))),
         ("RuntimeError", "FusedAdam does not support the AMSGrad variant.", ("optimizer.params.amsgrad",)),
         "The kernel knows Adam and AdamW.",
         ev(
@@ -204,10 +207,10 @@ BASIC = (
         "the CPU Adam takes two betas",
         _BASIC,
         all_of(
-            _OURS,
+            OURS,
             eq(_class_of_name(), "deepspeed.DeepSpeedCPUAdam"),
-            is_a(item(_PARAMS, "betas"), "list"),
-            less(count(item(_PARAMS, "betas")), 2),
+            is_a(item(PARAMS, "betas"), "list"),
+            less(count(item(PARAMS, "betas")), 2),
         ),
         ("IndexError", "list index out of range", ("optimizer.params.betas",)),
         "It reads the first and the second.",
@@ -228,7 +231,7 @@ BASIC = (
         "DS268",
         "the CPU Adam takes numbers only",
         _BASIC,
-        all_of(_OURS, eq(_class_of_name(), "deepspeed.DeepSpeedCPUAdam"), truthy(_WORDS)),
+        all_of(OURS, eq(_class_of_name(), "deepspeed.DeepSpeedCPUAdam"), truthy(_WORDS)),
         ("TypeError", "create_adam(): incompatible function arguments.…", ("optimizer.params",)),
         'It is made in C++ with these values; nobody fills an "auto" here.',
         ev(
@@ -248,7 +251,7 @@ BASIC = (
         "DS192",
         "torch's optimizers take no negative learning rate",
         _BASIC,
-        all_of(_OURS, starts_with(_class_of_name(), "torch."), is_a(LR, "number"), less(LR, 0)),
+        all_of(OURS, starts_with(_class_of_name(), "torch."), is_a(LR, "number"), less(LR, 0)),
         ("ValueError", text("Invalid learning rate: {}", LR), ("optimizer.params.lr",)),
         "torch checks; DeepSpeed's FusedAdam does not.",
         ev(
@@ -261,10 +264,27 @@ BASIC = (
         {"engine.optimizer.type": "SGD", "engine.optimizer.params.lr": 0.1},
     ),
     refusal(
+        "DS271",
+        "torch's optimizers take a number as learning rate",
+        _BASIC,
+        all_of(OURS, starts_with(_class_of_name(), "torch."), is_set(_LR_TROUBLE)),
+        ("TypeError", item(_LR_TROUBLE, "message"), ("optimizer.params.lr",)),
+        'torch compares it with 0; nobody fills an "auto" here. DeepSpeed\'s FusedAdam takes anything.',
+        ev(
+            _ENGINE,
+            "2549",
+            "optimizer = torch_optimizer(model_parameters, **optimizer_parameters)",
+            "optimizer/sgd-lr-auto",
+        ),
+        {"engine.optimizer.type": "SGD", "engine.optimizer.params.lr": "auto"},
+        {"engine.optimizer.type": "SGD", "engine.optimizer.params.lr": 0.1},
+        hint="Write a number.",
+    ),
+    refusal(
         "DS261",
         "torch's Muon takes matrices only",
         _BASIC,
-        all_of(_OURS, eq(_class_of_name(), "torch.Muon")),
+        all_of(OURS, eq(_class_of_name(), "torch.Muon")),
         (
             "ValueError",
             "Muon only supports 2D parameters whereas we found a parameter with size: …",

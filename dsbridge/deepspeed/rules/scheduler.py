@@ -378,12 +378,13 @@ MADE = (
     _made(
         "DS228", "batch.data_parallel", _PARALLEL, "Ranks that share one layer see the same samples.",
         "tp/two", "self.dp_world_size = groups._get_data_parallel_world_size()",
-        {"engine.bf16.enabled": True, "fact.world_size": 4},
+        {"engine.bf16.enabled": True, "fact.world_size": 4}, asked=get("engine.tensor_parallel"),
     ),
     _made(
         "DS229", "batch.global", mul(get(f"made.{MICRO}"), get(f"made.{STEPS}"), _PARALLEL),
         "DeepSpeed's own count takes every rank for a data parallel one.",
         "tp/two", "self.dp_world_size = groups._get_data_parallel_world_size()",
         {"engine.bf16.enabled": True, "fact.world_size": 4, f"made.{MICRO}": 2, f"made.{STEPS}": 1},
+        asked=get("engine.tensor_parallel"),
     ),
 )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dsbridge.deepspeed.rules._make import LOAD_SINCE, NEWEST, ev, refusal, since, until, write
 from dsbridge.rulebook import (
+    UNSET,
     all_of,
     any_of,
     counting,
@@ -107,7 +108,7 @@ SCRIPT = (
         "DS233",
         "zero.Init counts one rank",
         "zero_init",
-        no(truthy(get("zero_init.started"))),
+        all_of(is_set(get("zero_init")), no(truthy(get("zero_init.started")))),
         "init.world_size",
         1,
         "While nobody has started the process group, DeepSpeedConfig takes the world for one rank.",
@@ -115,6 +116,18 @@ SCRIPT = (
         {"zero_init.started": False},
         {"zero_init.started": True},
         hint="Call deepspeed.init_distributed() first.",
+    ),
+    write(
+        "DS270",
+        "after zero.Init the process group is there",
+        "zero_init_done",
+        all_of(is_set(get("zero_init")), no(truthy(get("zero_init.started")))),
+        "init.world_size",
+        UNSET,
+        "deepspeed.initialize starts it, and counts all ranks.",
+        ev(_INIT, "510", "dist.init_distributed(dist_backend=dist_backend,", "init/stage-3"),
+        {"zero_init.started": False},
+        {"zero_init.started": True},
     ),
     write(
         "DS234",

@@ -16,20 +16,25 @@ from dsbridge.deepspeed.rules._make import (
 from dsbridge.deepspeed.rules.check import BF16_ON, STAGE, ZERO_READ
 from dsbridge.deepspeed.rules.engine import MODEL_DTYPE
 from dsbridge.deepspeed.rules.names import dtype_error, no_dtype
-from dsbridge.deepspeed.rules.optimizer import DEVICE, HAS_OPTIMIZER, MADE_CLASS
+from dsbridge.deepspeed.rules.optimizer import DEVICE, HAS_OPTIMIZER, MADE_CLASS, OURS, PARAMS
 from dsbridge.rulebook import (
     Expr,
     OverrideRule,
     all_of,
     any_of,
+    children,
     choose,
+    count,
     differs,
     eq,
     first_set,
     get,
+    here,
+    here_path,
     is_a,
     is_set,
     item,
+    last_word,
     less,
     no,
     one_of,
@@ -209,6 +214,61 @@ CHOICE = (
         {"engine.optimizer.type": "AdamW"},
         versions=until(BF16_ALONE_SINCE),
         version="0.16.2",
+    ),
+)
+
+
+# FP16_Optimizer makes one step of FusedAdam at once, to make room for its states.
+_STEPS = all_of(
+    OURS,
+    any_of(eq(STAGE, 0), all_of(BF16_WRAPPER, table("deepspeed.bf16_fp32_alone"))),
+    eq(MADE_CLASS, "deepspeed.FusedAdam"),
+    differs(MODEL_DTYPE, "float32"),
+)
+_BETAS = item(PARAMS, "betas")
+_COUNT = count(choose(is_a(_BETAS, "str", "list"), _BETAS, [0, 0]))
+_TEXTS = children(
+    "engine.optimizer.params",
+    all_of(one_of(last_word(here_path()), ["lr", "eps", "weight_decay"]), no(is_a(here(), "number", "bool"))),
+)
+_APPLY = "ops/adam/multi_tensor_apply.py"
+STEP = (
+    engine_row(
+        "DS272",
+        "FusedAdam takes two betas",
+        all_of(_STEPS, differs(_COUNT, 2)),
+        (
+            "ValueError",
+            choose(
+                less(2, _COUNT),
+                "too many values to unpack (expected 2)",
+                text("not enough values to unpack (expected 2, got {})", _COUNT),
+            ),
+            ("optimizer.params.betas",),
+        ),
+        'Without ZeRO the first step is made at once; nobody fills an "auto" here.',
+        ("ops/adam/fused_adam.py", "128", "beta1, beta2 = group['betas']", "optimizer/stage-0-betas-auto"),
+        {**_BASE, "engine.optimizer.params.betas": "auto"},
+        {**_BASE, "engine.optimizer.params.betas": [0.9, 0.95]},
+        versions=since(BF16_ALONE_SINCE),
+        hint="Write [0.9, 0.999].",
+    ),
+    engine_row(
+        "DS273",
+        "FusedAdam takes numbers only",
+        all_of(_STEPS, truthy(_TEXTS)),
+        ("TypeError", "multi_tensor_adam(): incompatible function arguments.…", ("optimizer.params",)),
+        'Without ZeRO the first step is made at once; nobody fills an "auto" here.',
+        (
+            "ops/adam/multi_tensor_apply.py",
+            "17",
+            "return op(self.chunk_size, noop_flag_buffer,",
+            "optimizer/stage-0-lr-auto",
+        ),
+        {**_BASE, "engine.optimizer.params.lr": "auto"},
+        {**_BASE, "engine.optimizer.params.lr": 0.1},
+        versions=since(BF16_ALONE_SINCE),
+        hint="Write numbers.",
     ),
 )
 

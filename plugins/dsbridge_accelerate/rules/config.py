@@ -52,6 +52,7 @@ def _device(name: str) -> Expr:
     return block({"device": device, "nvme_path": path})
 
 
+_CLIP = get("plugin.gradient_clipping")
 _MADE = block(
     {
         "train_batch_size": "auto",
@@ -95,7 +96,20 @@ DEFAULT = (
         ev(PLUGIN, "1302-1323", "if self.gradient_clipping:", "yaml/clip-zero"),
         {**_U, "plugin.zero_stage": 2},
         {**_U, "ds.zero_optimization.stage": 2},
-        hint="To turn clipping off with DeepSpeed 0.19.8, name a ds_config with gradient_clipping 0.0.",
+    ),
+    write(
+        "ACC265",
+        "a gradient_clipping of 0 is left out",
+        "plugin.default",
+        all_of(USED, missing(get("ds")), is_a(_CLIP, "number"), no(truthy(_CLIP))),
+        "ds.gradient_clipping",
+        None,
+        "Accelerate writes the key only if the number counts as true; DeepSpeed 0.19.8 then clips at 1.0.",
+        ev(PLUGIN, "1321", "if self.gradient_clipping:", "yaml/clip-zero"),
+        {**_U, "plugin.gradient_clipping": 0.0},
+        {**_U, "plugin.gradient_clipping": 0.5},
+        asked=_CLIP,
+        hint="To turn clipping off, name a ds_config with gradient_clipping 0.0.",
     ),
     write(
         "ACC158",

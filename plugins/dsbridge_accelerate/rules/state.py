@@ -123,6 +123,7 @@ def _asked_off(code: str, name: str, when: Expr, recorded: str) -> OverrideRule:
     )
 
 
+_WISH = get("accelerator.asked_steps")
 ACCUMULATION = (
     _asked_off("ACC201", "fp16", USED, "ds/no-fp16-null"),
     _asked_off("ACC202", "bf16", no(truthy(get("ds.fp16.enabled"))), "ds/bf16-null"),
@@ -155,6 +156,21 @@ ACCUMULATION = (
         {f"env.ACCELERATE_{_STEPS.upper()}": "auto"},
         {f"env.ACCELERATE_{_STEPS.upper()}": "2"},
         "Write a number, or leave it out of the YAML.",
+    ),
+    write(
+        "ACC264",
+        "Accelerator's accumulation gives way to flag or YAML",
+        "state.accumulation",
+        all_of(no(_HAS_PLUGIN), is_set(_ENV_STEPS), is_set(_WISH), differs(to_text(_WISH), _ENV_STEPS)),
+        f"ds.{_STEPS}",
+        None,
+        "What `accelerate config` writes, usually 1, beats the script's number without a word.",
+        ev(ACCELERATOR, "547", 'parse_choice_from_env("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", '
+           "gradient_accumulation_steps)", "accelerator/yaml-steps"),
+        {"accelerator.asked_steps": 4, f"env.ACCELERATE_{_STEPS.upper()}": "1"},
+        {"accelerator.asked_steps": 4, f"env.ACCELERATE_{_STEPS.upper()}": "4"},
+        asked=_WISH,
+        hint="Leave gradient_accumulation_steps out of the YAML, or write the script's number there.",
     ),
     write(
         "ACC205",

@@ -122,16 +122,19 @@ EVALUATE = (
         {"lf.do_eval": True, "ds.zero_optimization.stage": 3},
     ),
 )
-_HALF = any_of(truthy(get("engine.bf16.enabled")), truthy(get("engine.fp16.enabled")))
-ENGINE = (
-    refusal(
-        "LF235",
-        "Muon at stage 0 in half precision",
+
+
+def _muon(code: str, precision: str, recorded: str, versions: tuple[Range, ...] = ()) -> OverrideRule:
+    """Stage 0 in half precision keeps copies of the parameters, for which Muon has no state."""
+    mine = {"init.optimizer.class": "llamafactory.Muon", f"engine.{precision}.enabled": True}
+    return refusal(
+        code,
+        f"Muon at stage 0 in {precision}",
         "lf.engine",
         (
             eq(get("init.optimizer.class"), "llamafactory.Muon"),
             eq(first_set(get("engine.zero_optimization.stage"), 0), 0),
-            _HALF,
+            truthy(get(f"engine.{precision}.enabled")),
         ),
         "'use_muon'",
         ("lf.use_muon", "ds.zero_optimization.stage"),
@@ -140,15 +143,18 @@ ENGINE = (
         ev(
             "third_party/muon/muon.py",
             'params = [p for p in group["params"] if self.state[p]["use_muon"]]',
-            "method/muon-stage-0",
+            recorded,
         ),
-        {"init.optimizer.class": "llamafactory.Muon", "engine.bf16.enabled": True},
-        {
-            "init.optimizer.class": "llamafactory.Muon",
-            "engine.bf16.enabled": True,
-            "engine.zero_optimization.stage": 2,
-        },
+        mine,
+        {**mine, "engine.zero_optimization.stage": 2},
         kind="KeyError",
-        versions=(Range("deepspeed", since="0.17.6"),),
-    ),
+        versions=versions,
+    )
+
+
+# Older ones keep bf16 in an optimizer of its own, which does not try a step at once.
+_BF16 = (Range("deepspeed", since="0.17.6"),)
+ENGINE = (
+    _muon("LF235", "bf16", "method/muon-stage-0", _BF16),
+    _muon("LF236", "fp16", "method/muon-stage-0-fp16"),
 )

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dsbridge.rulebook import Layer, Versions
-from dsbridge.rules import numbers
+from dsbridge.rulebook import Layer, Versions, numbers
 from dsbridge_trainer import table
 from dsbridge_trainer.moments import MOMENTS
 from dsbridge_trainer.rules import arguments, config, finalize, notes, parser, train, trainer

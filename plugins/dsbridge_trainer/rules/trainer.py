@@ -146,6 +146,16 @@ EARLY: tuple[OverrideRule, ...] = (
         "Pass eval_dataset, or write eval_strategy=\"no\".", until(FIVE),
     ),
     refusal(
+        "TR208", "Trainer(tokenizer=...)", "init.early",
+        truthy(get("script.tokenizer")),
+        ("TypeError", text("…Trainer.__init__() got an unexpected keyword argument 'tokenizer'"),
+         ("script.tokenizer",)),
+        "transformers 5 has taken the old name out.",
+        ev(TRAINER_FILE, "386", "processing_class: PreTrainedTokenizerBase", "model/tokenizer"),
+        {"script.tokenizer": True}, {"script.tokenizer": False},
+        "Write processing_class=.", since(FIVE),
+    ),
+    refusal(
         "TR174", "two numbers of accumulation steps", "init.accelerator",
         all_of(is_set(_KWARGS), less(1, get("args.gradient_accumulation_steps"))),
         ("ValueError",

@@ -75,6 +75,7 @@ def write(
     holds: Mapping[str, Any],
     loudness: Loudness = Loudness.SILENT,
     hint: str = "",
+    asked: Expr | None = None,
 ) -> OverrideRule:
     """A row that writes."""
     return OverrideRule(
@@ -89,6 +90,7 @@ def write(
         holds=holds,
         writes=path,
         value=value,
+        asked=asked,
         loudness=loudness,
         hint=hint,
     )

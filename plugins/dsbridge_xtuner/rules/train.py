@@ -238,14 +238,14 @@ _OPTIM = (
         "XT178",
         "nobody gave this process a rank",
         "initialize",
-        _LONELY,
+        all_of(_LONELY, no(fact("mpi4py_installed"))),
         ("ModuleNotFoundError", "No module named 'mpi4py'", ("run.ranks",)),
-        "Without torchrun's variables DeepSpeed asks MPI, and mpi4py is not installed.",
+        "Without torchrun's variables DeepSpeed asks MPI, through mpi4py.",
         "Start it with NPROC_PER_NODE=2 or more; for one GPU set RANK=0 WORLD_SIZE=1 MASTER_ADDR=127.0.0.1 "
         "MASTER_PORT=29500.",
         ev("deepspeed", "comm/comm.py", "0", "from mpi4py import MPI", "start/one"),
-        {"ds": {}},
-        {"ds": {}, "run.ranks": True},
+        {"ds": {}, "fact.mpi4py_installed": False},
+        {"ds": {}, "fact.mpi4py_installed": True},
     ),
 )
 _DEGREE = choose(is_a(SEQUENCE, "number"), less(1, SEQUENCE), False)
@@ -271,6 +271,7 @@ _MADE = (
         _PROOF,
         _SPLIT,
         {**_SPLIT, "cfg.sequence_parallel_size": 1},
+        asked=get("cfg.sequence_parallel_size"),
     ),
     write(
         "XT181",
@@ -283,6 +284,7 @@ _MADE = (
         _PROOF,
         {**_SPLIT, "made.train_micro_batch_size_per_gpu": 2, "made.gradient_accumulation_steps": 4},
         {**_SPLIT, "cfg.sequence_parallel_size": 1},
+        asked=get("cfg.sequence_parallel_size"),
     ),
 )
 TRAINING = (*_TRAIN, *_OPTIM, *_MADE)
