@@ -35,6 +35,7 @@ def refused(config: Mapping[str, Any], dialect: Dialect, dtype: object) -> Itera
         needs = f"needs `{_SPLIT_ONLY[master]}: true`"
         yield _finding("precision.bf16.bf16_optimizer_states", "true", needs, f"Add {needs[6:]}.")
     yield from _loss_scale(config, dialect, dtype)
+    yield from _accumulation(config, dialect, dtype, stage)
     yield from _native(config, dialect)
 
 
@@ -58,6 +59,19 @@ def _loss_scale(config: Mapping[str, Any], dialect: Dialect, dtype: object) -> I
         hint = "Write 1 or more, or give a fixed `precision.fp16.loss_scale`."
         needs = "must be above 0 while the loss scale is dynamic"
         yield _finding("precision.fp16.min_loss_scale", 0, needs, hint)
+
+
+def _accumulation(
+    config: Mapping[str, Any], dialect: Dialect, dtype: object, stage: object
+) -> Iterator[Diagnostic]:
+    """deepspeed 0.19.8 runtime/engine.py _do_optimizer_sanity_check; up to 0.18.4 bf16 may add up in fp32."""
+    accum = _at(config, "data_types.grad_accum_dtype")
+    model = {"fp8": "bf16"}.get(str(dtype), str(dtype)) if dtype in ("fp16", "bf16", "fp8") else "fp32"
+    old = "0.19.8" not in dialect.versions and (model, accum) == ("bf16", "fp32")
+    if stage == 0 and accum in ("fp16", "bf16", "fp32") and accum != model and not old:
+        needs = f"does not go with {model} weights at ZeRO stage 0"
+        hint = f"Write `{model}`, or a ZeRO stage of 1 to 3."
+        yield _finding("precision.grad_accumulation_dtype", accum, needs, hint)
 
 
 def _native(config: Mapping[str, Any], dialect: Dialect) -> Iterator[Diagnostic]:

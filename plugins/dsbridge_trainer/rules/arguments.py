@@ -31,6 +31,7 @@ from dsbridge.rulebook import (
 )
 from dsbridge_trainer.rules._make import ARGUMENTS_FILE, FIVE, NEW, OLD, ev, refusal, since, until, write
 
+AMPERE = "4.52.0"  # the message has had other words since
 _CHECK = "arguments.check"
 
 DEFAULTS: tuple[OverrideRule, ...] = (
@@ -213,7 +214,18 @@ CHECKS: tuple[OverrideRule, ...] = (
             "if torch.cuda.is_available() and not is_torch_bf16_gpu_available():", "gpu/no-bf16", OLD),
         {"args.bf16": True, "fact.bf16_supported": False}, {"args.bf16": True, "fact.bf16_supported": True},
         "Use fp16 on this GPU.",
-        until(FIVE),
+        until(AMPERE),
+    ),
+    refusal(
+        "TR129", "the GPU has no bf16 (transformers 4.52 to 4.57)", _CHECK, _NO_GPU_BF16,
+        ("ValueError", "Your setup doesn't support bf16/gpu. You need Ampere+ GPU with cuda>=11.0",
+         ("args.bf16", "args.bf16_full_eval")),
+        "TrainingArguments asks the GPU before anything is loaded.",
+        (Evidence("transformers", "4.52.4", "transformers/training_args.py", "1690",
+            'error_message += " You need Ampere+ GPU with cuda>=11.0"', "llamafactory/gpu/no-bf16"),),
+        {"args.bf16": True, "fact.bf16_supported": False}, {"args.bf16": True, "fact.bf16_supported": True},
+        "Use fp16 on this GPU.",
+        (Range("transformers", since=AMPERE, until=FIVE),),
     ),
     refusal(
         "TR117", "fp16 and bf16 at once", _CHECK,
