@@ -29,7 +29,7 @@ from transformers import AutoModelForCausalLM, Trainer, TrainingArguments
 
 args = TrainingArguments(**json.load(open("training_args.json")))
 model = AutoModelForCausalLM.from_pretrained({model!r})
-trainer = Trainer(model, args, train_dataset=dataset)
+trainer = Trainer(model, args, train_dataset=dataset, eval_dataset=dataset)
 trainer.train()
 """
 _DEEPSPEED = """import deepspeed

@@ -27,5 +27,6 @@ def test_the_sdk_has_every_name_it_lists() -> None:
 
 
 def test_the_rulebook_lists_every_name_it_has() -> None:
+    tools = {"annotations", "TYPE_CHECKING", "Sequence"}  # of the module itself
     has = {name for name in vars(dsbridge.rulebook) if not name.startswith("__")}
-    assert has == set(dsbridge.rulebook.__all__)
+    assert has - tools == set(dsbridge.rulebook.__all__)

@@ -32,7 +32,8 @@ PUBLIC = ("dsbridge.sdk", "dsbridge.rulebook")
 # a room may import from itself and from those listed below it
 LEVELS = (
     {"values", "provenance", "version", "observe"},
-    {"diagnostics", "language", "trees"},
+    {"diagnostics", "trees"},
+    {"language"},
     {"formats", "rules"},
     {"reading", "resolve"},
     {"launchers"},

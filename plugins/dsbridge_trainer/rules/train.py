@@ -185,7 +185,9 @@ OPTIMIZER: tuple[OverrideRule, ...] = (
     ),
     refusal(
         "TR193", "a learning rate that is text", "train.optimizer",
-        all_of(USED, no(_BLOCK), is_a(quietly(_LR), "str"), no(one_of(get("args.optim"), ["adafactor", "sgd"]))),
+        all_of(
+            USED, no(_BLOCK), is_a(quietly(_LR), "str"), no(one_of(get("args.optim"), ["adafactor", "sgd"]))
+        ),
         ("TypeError", "'<=' not supported between instances of 'float' and 'str'", ("args.learning_rate",)),
         "YAML 1.1 takes 1e-4 for text, and nobody converts it.",
         ev(TRAINER_FILE, "1326",
@@ -196,11 +198,11 @@ OPTIMIZER: tuple[OverrideRule, ...] = (
         "Write 1.0e-4 or 0.0001.",
     ),
     refusal(
-        "TR201", "a learning rate that is text, for SGD", "train.optimizer",
+        "TR209", "a learning rate that is text, for SGD", "train.optimizer",
         all_of(USED, no(_BLOCK), is_a(quietly(_LR), "str"), eq(get("args.optim"), "sgd")),
         ("TypeError", "'<' not supported between instances of 'str' and 'float'", ("args.learning_rate",)),
         "YAML 1.1 takes 1e-4 for text, and nobody converts it.",
-        (Evidence("transformers", "4.52.4", "transformers/trainer.py", "1257",
+        (Evidence("transformers", "4.52.4", TRAINER_FILE, "1246",
             "self.optimizer = optimizer_cls(optimizer_grouped_parameters, **optimizer_kwargs)",
             "llamafactory/seed14-017"),),
         {"deepspeed.used": True, "args.learning_rate": "1e-4", "args.optim": "sgd"},
