@@ -48,6 +48,16 @@ def test_readme_shows_what_its_first_command_prints(dsbridge: Callable[..., Any]
     assert f"```text\n{outcome.err.strip()}\n```" in readme
 
 
+def test_readme_shows_what_explain_prints(dsbridge: Callable[..., Any], in_root: Any) -> None:
+    readme = (ROOT / "README.md").read_text()
+    commands = re.findall(r"^\.venv/bin/dsbridge (explain .*)$", readme, re.MULTILINE)
+    assert len(commands) == 2
+    for command in commands:
+        outcome = dsbridge(*command.split())
+        assert outcome.code == 0
+        assert f"```text\n{outcome.out.strip()}\n```" in readme
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_reference_pages_are_what_the_declarations_give(page: str) -> None:
     assert (ROOT / "docs" / "reference" / page).read_text() == PAGES[page](), "run python -m tools.docgen"

@@ -35,7 +35,10 @@ optim_wrapper = dict(
     optimizer=dict(type=AdamW, lr=2e-4, betas=(0.9, 0.999), weight_decay=0),
     clip_grad=dict(max_norm=1, error_if_nonfinite=False),
     accumulative_counts=accumulative_counts, loss_scale='dynamic', dtype='float16')
-param_scheduler = []
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-5, by_epoch=True, begin=0, end=0.09, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', eta_min=0.0, by_epoch=True, begin=0.09, end=3, convert_to_iter_based=True),
+]
 train_cfg = dict(type='TrainLoop', max_epochs=3)
 train_dataloader = dict(batch_size=batch_size, num_workers=0, dataset=dict(type='x'))
 model = dict(type='SupervisedFinetune', llm=dict(pretrained_model_name_or_path='m'))
