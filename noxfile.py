@@ -83,5 +83,6 @@ def oracle(session: nox.Session, env: str) -> None:
     python = install_environment(session, env, venv)
     session.run(python, "-m", "conformance.oracle.quotes")
     session.run(python, "-m", "conformance.oracle", "--env", env, *session.posargs)
+    session.run(python, "-m", "conformance.oracle.verifying", "--env", env)
     if not session.posargs:  # a quarter of an hour; `-- --every 8` is a quick look without it
         session.run(python, "-m", "conformance.oracle.real", "--env", env)

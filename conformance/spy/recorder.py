@@ -130,7 +130,14 @@ def finish() -> None:
     save()
 
 
+def fp16_as_a_gpu_has_it(module: ModuleType) -> None:
+    """DeepSpeed's CPU accelerator says that it has no fp16; the case's GPU has."""
+    if os.environ.get("CONFORMANCE_STOP"):
+        module.CPU_Accelerator.is_fp16_supported = lambda self: True  # type: ignore[attr-defined]
+
+
 HOOKS = {
+    "deepspeed.accelerator.cpu_accelerator": fp16_as_a_gpu_has_it,
     "deepspeed": watch_deepspeed,
     "accelerate.accelerator": watch_fsdp,
     "torch.optim.optimizer": watch_steps,
