@@ -23,6 +23,18 @@ FACTS = {
     "fp16_supported": ("the GPU has fp16 (assumed)", "--fact fp16_supported=false"),
     "num_training_steps": ("optimizer steps of the whole run", "--num-training-steps N"),
     "hidden_size": ("the model's hidden size", "--model PATH or --fact hidden_size=N"),
+    "fp8_available": ("a package for fp8 is installed", "--fact fp8_available=true"),
+    "msamp_available": ("MS-AMP is installed", "--fact msamp_available=true"),
+    "mpi4py_installed": ("mpi4py is installed, for runs without a launcher", "--fact mpi4py_installed=true"),
+    "bitsandbytes_installed": ("bitsandbytes is installed", "--fact bitsandbytes_installed=true"),
+    "flash_attn": ("flash_attn is installed", "--fact flash_attn=true"),
+    "has_unsloth": ("unsloth is installed", "--fact has_unsloth=true"),
+    "has_liger_kernel": ("liger_kernel is installed", "--fact has_liger_kernel=true"),
+    "has_badam": ("badam is installed", "--fact has_badam=true"),
+    "has_adam_mini": ("adam_mini is installed", "--fact has_adam_mini=true"),
+    "has_jieba": ("jieba is installed", "--fact has_jieba=true"),
+    "moe_layers_found": ("the model has the MoE layers that are named", "--fact moe_layers_found=true"),
+    "scheduler_class": ("the class of a scheduler that is made elsewhere", "--fact scheduler_class=NAME"),
 }
 
 
@@ -82,7 +94,7 @@ def facts_page(stamp: str) -> str:
     lines += ["name that the message says: `--fact prepared.loaders.0.batch_size=4`.", ""]
     lines += ["| fact | meaning | flag | rules that ask for it |", "|--|--|--|--|"]
     for name, codes in sorted(facts_used().items()):
-        meaning, flag = FACTS.get(name, ("", f"--fact {name}=VALUE"))
+        meaning, flag = FACTS[name]
         shown = ", ".join(codes[:6]) + (f" and {len(codes) - 6} more" if len(codes) > 6 else "")
         lines.append(f"| `{name}` | {meaning} | `{flag}` | {shown} |")
     return "\n".join(lines) + "\n"

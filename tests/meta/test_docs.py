@@ -10,9 +10,11 @@ from typing import Any
 import jsonschema
 import pytest
 
+from dsbridge.cli.rulepage import facts_used
 from dsbridge.plugins import registry
 from tests.conftest import ROOT
 from tools.docgen import PAGES
+from tools.rulepages import FACTS
 
 SCHEMAS = ROOT / "docs" / "reference" / "schemas"
 TARGETS = ("accelerate", "deepspeed", "llamafactory", "trainer", "xtuner")
@@ -61,6 +63,13 @@ def test_readme_shows_what_explain_prints(dsbridge: Callable[..., Any], in_root:
 @pytest.mark.parametrize("page", PAGES)
 def test_reference_pages_are_what_the_declarations_give(page: str) -> None:
     assert (ROOT / "docs" / "reference" / page).read_text() == PAGES[page](), "run python -m tools.docgen"
+
+
+def test_every_fact_has_a_meaning() -> None:
+    # the last five come with the input or from flags, whether a rule asks for them or not
+    flags = {"local_world_size", "gpus", "hidden_size", "num_training_steps", "fp16_supported"}
+    assert set(facts_used()) <= set(FACTS)
+    assert set(FACTS) <= set(facts_used()) | flags
 
 
 def test_every_code_of_every_plugin_is_unique_and_titled() -> None:

@@ -83,5 +83,5 @@ LAYER = Layer(
     MOMENTS,
     RULES,
     TABLES,
-    {"transformers": ("4.51.3", "5.23.0")},
+    {"transformers": ("4.48.0", "4.51.3", "4.52.4", "5.6.0", "5.23.0")},
 )
