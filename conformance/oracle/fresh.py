@@ -64,10 +64,9 @@ def main() -> int:
         if found:
             wrong.append(row)
             print(row["id"], *found, sep="\n    ")
-    score = {
-        "framework": options.framework, "env": options.env, "seed": options.seed, "cases": len(rows),
-        "predicted": len(rows) - len(wrong), "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-    }  # fmt: skip
+    today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
+    score = {"framework": options.framework, "env": options.env, "seed": options.seed, "cases": len(rows)}
+    score |= {"predicted": len(rows) - len(wrong), "date": today}
     with SCORES.open("a", encoding="utf-8") as file:
         file.write(json.dumps(score) + "\n")
     if options.wrong and wrong:
