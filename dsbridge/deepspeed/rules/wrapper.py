@@ -270,6 +270,24 @@ STEP = (
         versions=since(BF16_ALONE_SINCE),
         hint="Write numbers.",
     ),
+    engine_row(
+        "DS274",
+        "FusedAdam takes numbers only, in fp16",
+        all_of(_STEPS, eq(MODEL_DTYPE, "float16"), truthy(_TEXTS)),
+        ("TypeError", "multi_tensor_adam(): incompatible function arguments.…", ("optimizer.params",)),
+        "Without ZeRO the first step in fp16 is made at once; text is no number.",
+        (
+            "ops/adam/multi_tensor_apply.py",
+            "17",
+            "return op(self.chunk_size, noop_flag_buffer,",
+            "llamafactory/seed14-023",
+        ),
+        {**_BASE, "engine.fp16.enabled": True, "engine.optimizer.params.lr": "3e-4"},
+        {**_BASE, "engine.fp16.enabled": True, "engine.optimizer.params.lr": 0.1},
+        versions=until(BF16_ALONE_SINCE),
+        version="0.16.9",
+        hint="Write numbers.",
+    ),
 )
 
 
