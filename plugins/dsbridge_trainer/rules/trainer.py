@@ -88,7 +88,7 @@ LOAD: tuple[OverrideRule, ...] = (
         "Start it with torchrun or deepspeed.",
     ),
     refusal(
-        "TR200", "AutoTP under ZeRO-3", "model.load",
+        "TR200", "AutoTP under ZeRO-3", "model.split",
         all_of(LOADED, GIVEN, is_a(TP, "int"), less(1, TP)),
         ("NotImplementedError",
          "Weight conversions (e.g., MoE expert fusion) with DeepSpeed Tensor Parallelism are not yet "
