@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from dsbridge.rulebook import COMMAND, Words
 from dsbridge.sdk import Source
+from dsbridge_trainer import table
 
 _TRUE, _FALSE = ("yes", "true", "t", "y", "1"), ("no", "false", "f", "n", "0")
 
@@ -37,11 +38,11 @@ class Flags(NamedTuple):
 @cache
 def rows() -> tuple[tuple[str, Argument], ...]:
     """Every argument of any version; a name may stand in LLaMA-Factory and in Transformers."""
-    table = json.loads(Path(__file__).with_name("arguments.json").read_text(encoding="utf-8"))
+    found = json.loads(Path(__file__).with_name("arguments.json").read_text(encoding="utf-8"))
     return tuple(
         (name, Argument(package, label, kind, tuple(choices), since, until))
         for package in ("transformers", "llamafactory")
-        for name, (label, kind, choices, since, until) in table[package].items()
+        for name, (label, kind, choices, since, until) in found[package].items()
     )
 
 
@@ -56,14 +57,23 @@ def names(label: str) -> frozenset[str]:
     return frozenset(name for name, row in rows() if row.label == label)
 
 
-def read_flags(words: Words, program: str) -> Flags:
-    """Read the words; argparse stops at the first it cannot convert."""
+def _argument(name: str, version: str) -> Argument | None:
+    """An argument as this version of transformers takes it: its enums are choices on the command line."""
+    row = known_arguments().get(name)
+    if row is None or row.package != "transformers":
+        return row
+    choices = table.fields(version).get(name, {}).get("choices", ())
+    return row._replace(kind="choice", choices=tuple(choices)) if choices else row
+
+
+def read_flags(words: Words, program: str, version: str = table.NEWEST) -> Flags:
+    """Read the words; argparse stops at the first it cannot convert. version: of transformers."""
     values: dict[str, Any] = {}
     sources: dict[str, Source] = {}
     unused: list[str] = []
     problem: dict[str, Any] | None = None
     for index, name, texts in _options(words.items):
-        row = known_arguments().get(name.replace("-", "_"))
+        row = _argument(name.replace("-", "_"), version)
         if row is None:
             unused += texts if not name else [words.items[index], *texts]
             continue

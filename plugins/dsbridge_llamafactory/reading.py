@@ -100,7 +100,8 @@ def _settings(setup: Setup) -> tuple[Settings, str, list[str]]:
     if first.endswith((".yaml", ".yml", ".json")):
         settings, kind = _file(setup.files, first), "json" if first.endswith(".json") else "yaml"
         return override(settings, program.after(1)), kind, []
-    flags = read_flags(program, PurePath(setup.words.items[0]).name)
+    version = setup.versions.get("transformers", "5.6.0")
+    flags = read_flags(program, PurePath(setup.words.items[0]).name, version)
     problem = flags.problem
     return Settings(flags.values, flags.sources, flags.values, problem), "flags", flags.unused
 
