@@ -50,6 +50,8 @@ def run_real(case: Case, folder: Path, tiny: Path) -> Observation:
     record = folder / "record.json"
     extra = {**case["environ"], "CONFORMANCE_STOP": "1", "CONFORMANCE_MODEL": "model"}
     extra |= {"CONFORMANCE_DATA": "data", "HF_HOME": str(tiny / "hf")}
+    if Path(case["command"][0]).name == "llamafactory-cli":
+        extra.setdefault("NPROC_PER_NODE", "2")  # it counts GPUs, and there are none here
     environment = {**child_environment(folder, record, {}), **extra}
     with alone(), (folder / "log.txt").open("w", encoding="utf-8") as out:
         process = subprocess.Popen(

@@ -47,8 +47,9 @@ NEWEST = "0.19.8"
 
 
 def ev(file: str, lines: str, quote: str, recorded: str, version: str = NEWEST) -> tuple[Evidence, ...]:
-    """One piece of evidence in DeepSpeed itself."""
-    return (Evidence("deepspeed", version, file, lines, quote, f"deepspeed/{recorded}"),)
+    """One piece of evidence in DeepSpeed itself; `../` names a case of another framework."""
+    case = recorded.removeprefix("../") if recorded.startswith("../") else f"deepspeed/{recorded}"
+    return (Evidence("deepspeed", version, file, lines, quote, case),)
 
 
 # Processes: those the launcher is told to start, or as many as there are GPUs (DS242).

@@ -280,7 +280,7 @@ STEP = (
             "ops/adam/multi_tensor_apply.py",
             "17",
             "return op(self.chunk_size, noop_flag_buffer,",
-            "llamafactory/seed14-023",
+            "../llamafactory/seed14-023",
         ),
         {**_BASE, "engine.fp16.enabled": True, "engine.optimizer.params.lr": "3e-4"},
         {**_BASE, "engine.fp16.enabled": True, "engine.optimizer.params.lr": 0.1},
