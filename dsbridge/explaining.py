@@ -12,7 +12,7 @@ from dsbridge.plugins import Registry, registry
 from dsbridge.reading import Files
 from dsbridge.resolve import Outcome, resolve
 from dsbridge.rules import Layer, Loudness, numbers
-from dsbridge.stories import Story, engine_values, stories
+from dsbridge.stories import DEFAULT, Story, engine_values, stories
 from dsbridge.trees import copied, flat, lookup, store
 from dsbridge.values import UNSET, Unknown
 
@@ -229,9 +229,7 @@ def defaults(explanation: Explanation) -> list[Story]:
     if explanation.config is None:
         return []
     every = {**engine_defaults(explanation), **engine_values(explanation.result)}
-    return [
-        Story(path, value, UNSET, None, "default", ()) for path, value in every.items() if path not in told
-    ]
+    return [Story(path, value, UNSET, None, DEFAULT, ()) for path, value in every.items() if path not in told]
 
 
 def engine_defaults(explanation: Explanation) -> dict[str, Any]:
@@ -277,7 +275,7 @@ def _story_json(story: Story) -> dict[str, Any]:
         "value": strict(story.value),
         "requested": strict(story.requested),
         "source": where,
-        "status": story.status,
+        "status": "filled" if story.status == DEFAULT else story.status,
         "steps": [
             {
                 "code": step.rule.code,

@@ -76,12 +76,12 @@ def read_input(
     if command:
         environ, words = words_of(command)
         start = Setup(files, (), environ, words, facts=facts or {}, versions=versions or {})
-        return _framework(known, _launched(known, start), target, facts or {})
+        return _framework(known, _launched(known, start), target)
     start = Setup(files, tuple(given), facts=facts or {}, versions=versions or {}, assumed=True)
-    return _from_files(known, start, target, facts or {})
+    return _from_files(known, start, target)
 
 
-def _from_files(known: Registry, setup: Setup, target: str, facts: Mapping[str, Any]) -> Input:
+def _from_files(known: Registry, setup: Setup, target: str) -> Input:
     for name in setup.given:
         _check_file(setup.files, name)
     best: tuple[int, str, Reader, Any] | None = None
@@ -98,7 +98,7 @@ def _from_files(known: Registry, setup: Setup, target: str, facts: Mapping[str, 
         raise InputError([_unrecognised(setup.given, target)])
     _, name, _, guess = best
     setup = setup._replace(environ=dict(guess.environ), words=Words(tuple(guess.words)))
-    return _framework(known, _launched(known, setup), target or name, facts)
+    return _framework(known, _launched(known, setup), target or name)
 
 
 def _check_file(files: Files, name: str) -> None:
@@ -161,10 +161,9 @@ def _matching(launchers: Sequence[Launcher], words: Sequence[str]) -> Launcher |
     return next((launcher for launcher in launchers if launcher.matches(words)), None)
 
 
-def _framework(known: Registry, launched: tuple[Setup, str], target: str, facts: Mapping[str, Any]) -> Input:
+def _framework(known: Registry, launched: tuple[Setup, str], target: str) -> Input:
     """Choose the framework, and let it read."""
     setup, name = launched
-    _check_script(setup)
     candidates = _readable(known, target or name)
     scored = []
     for framework in candidates.values():
@@ -173,6 +172,7 @@ def _framework(known: Registry, launched: tuple[Setup, str], target: str, facts:
         scored.append((reader.recognises(setup), framework, reader))
     scored.sort(key=lambda entry: -entry[0])
     if not scored or (scored[0][0] == 0 and not (target or name)):
+        _check_script(setup)
         program = " ".join(setup.words.items[:2]) or "the command"
         hint = "Say the framework with --target accelerate, trainer or deepspeed."
         raise InputError([UNKNOWN_INPUT(f"{program}: no framework recognises it", hint=hint)])
@@ -201,11 +201,10 @@ def installed(wanted: Iterable[str]) -> dict[str, str]:
 
 
 def _check_script(setup: Setup) -> None:
-    """A script that cannot be read is said at once, before anybody is asked whose it is."""
+    """Nobody knows a script that is not there, is a folder, or is no Python: then that is what to say."""
     program = setup.words.items[0] if setup.words.items else ""
-    if program.endswith(".py") or (
-        program and not program.startswith("-") and setup.files.is_folder(program)
-    ):
+    named = bool(program) and not program.startswith("-")
+    if program.endswith(".py") or (named and setup.files.is_folder(program)):
         read_script(setup.files.text(program), program, setup.environ)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from dsbridge.language import LanguageError, evaluate
+from dsbridge.language import LanguageError, View, evaluate
+from dsbridge.language.groups import Here
 from dsbridge.language.logic import merged_needs
 from dsbridge.language.origins import origin, origins
 from dsbridge.rules import Call, Layer, Moment, OverrideRule, Phase, Program, Step, Versions, applies
@@ -99,14 +100,6 @@ class _View:
 
     def table(self, name: str) -> Any:
         return self.tables[name]
-
-
-class _Here(_View):
-    """The same view at one path of a rule over many."""
-
-    def __init__(self, view: _View, path: str) -> None:
-        super().__init__(view.trees, view.facts, view.tables)
-        self.here = (path, view.get(path))
 
 
 class _Run:
@@ -211,7 +204,7 @@ def resolve(
     )
 
 
-def _asked(condition: Any, view: _View, code: str) -> Any:
+def _asked(condition: Any, view: View, code: str) -> Any:
     """True, False or Unknown."""
     try:
         value = evaluate(condition, view)
@@ -220,7 +213,7 @@ def _asked(condition: Any, view: _View, code: str) -> Any:
     return value if isinstance(value, Unknown) else bool(value)
 
 
-def _valued(expression: Any, view: _View, code: str) -> Any:
+def _valued(expression: Any, view: View, code: str) -> Any:
     try:
         return evaluate(expression, view)
     except LanguageError as error:
@@ -243,9 +236,9 @@ def _collect(writes: _Writes, rule: OverrideRule, held: Any, view: _View) -> Non
     else:
         paths = _valued(rule.writes, view, rule.code)
         if isinstance(paths, Unknown):
-            paths = []
+            paths = []  # asked of the values at the paths: those that are Unknown stay so
     for path in paths:
-        local = _Here(view, path)
+        local = Here(view, path, view.get(path))
         value = _valued(rule.value, local, rule.code)
         if isinstance(held, Unknown):
             if type(value) is type(local.here[1]) and value == local.here[1]:

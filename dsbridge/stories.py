@@ -12,9 +12,13 @@ from dsbridge.rules import Phase, Step
 from dsbridge.trees import flat, lookup
 from dsbridge.values import UNSET, Unknown
 
+# Nobody asked and no framework acted: DeepSpeed's default. For people a group of its own; in JSON, whose
+# words are fixed, it is `filled`.
+DEFAULT = "default"
+
 
 class Story(NamedTuple):
-    """One field. `path` is DeepSpeed's key; `status` one of the contract's words."""
+    """One field. `path` is DeepSpeed's key; `status` one of the contract's words, or DEFAULT."""
 
     path: str
     value: Any

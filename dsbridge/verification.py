@@ -23,11 +23,6 @@ BROKEN = Code("VF003", "not-observed", Severity.ERROR, "The framework's run ende
 CODES = (MISSING, NO_WORLD, BROKEN)
 
 TIMEOUT = 600.0
-# The engine's numbers that a prediction speaks of, by the observation's names.
-ENGINE = (
-    *("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps"),
-    *("gradient_clipping", "zero_stage", "fp16", "bf16", "optimizer", "scheduler"),
-)
 NEEDED = {
     "deepspeed": ("torch", "deepspeed"),
     "accelerate": ("torch", "deepspeed", "accelerate"),
@@ -124,15 +119,12 @@ def compare(found: Explanation, seen: Mapping[str, Any]) -> list[dict[str, Any]]
     outcome = "error" if found.error else ("unused" if found.config is None else "initialized")
     if outcome != seen["outcome"]:
         return [_difference("outcome", _short(found), _seen_short(seen))]
-    if found.error:
-        return _errors(found.error, seen["error"])
-    different = _leaves(flat(strict(found.config) or {}), flat(seen["config"] or {}), found.unknown)
+    different = _errors(found.error, seen["error"]) if found.error else []
+    if seen["config"] is not None:  # also when DeepSpeed itself then stops
+        different += _leaves(flat(strict(found.config) or {}), flat(seen["config"]), found.unknown)
     made = found.result.trees.get("made", {})
-    for name in ENGINE:
-        said = made.get(name, UNSET)
-        if said is UNSET or isinstance(said, Unknown) or seen["engine"] is None:
-            continue
-        if strict(said) != seen["engine"].get(name):
+    for name, said in made.items() if seen["engine"] else ():
+        if not isinstance(said, Unknown) and strict(said) != seen["engine"].get(name):
             different.append(_difference(f"engine.{name}", strict(said), seen["engine"].get(name)))
     return different
 

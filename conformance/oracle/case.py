@@ -54,3 +54,14 @@ def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
         for row in rows:
             file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
     new.replace(path)
+
+
+def lay_out(case: Case, folder: Path, tiny: Path) -> None:
+    """The case's files, with the tiny model and its data beside them."""
+    for name, text in case["files"].items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    for name in ("model", "data"):
+        if not (folder / name).exists():
+            (folder / name).symlink_to(tiny / name)

@@ -19,7 +19,7 @@ from typing import Any
 
 from conformance.launcher import alone, child_environment, tail
 from conformance.oracle.__main__ import tiny_model
-from conformance.oracle.case import Case, Observation, read_lines
+from conformance.oracle.case import Case, Observation, lay_out, read_lines
 from conformance.oracle.cases import ENVIRONMENTS, FRAMEWORKS, cases_of
 from dsbridge.observe.child import clean
 
@@ -40,13 +40,7 @@ def chosen(env: str) -> list[dict[str, Any]]:
 
 def run_real(case: Case, folder: Path, tiny: Path) -> Observation:
     """Start the command with two real ranks and say what rank 0 saw."""
-    for name, text in case["files"].items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    for name in ("model", "data"):
-        if not (folder / name).exists():
-            (folder / name).symlink_to(tiny / name)
+    lay_out(case, folder, tiny)
     record = folder / "record.json"
     extra = {**case["environ"], "CONFORMANCE_STOP": "1", "CONFORMANCE_MODEL": "model"}
     extra |= {"CONFORMANCE_DATA": "data", "HF_HOME": str(tiny / "hf")}

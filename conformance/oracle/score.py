@@ -13,12 +13,11 @@ from typing import Any
 
 from conformance.oracle.case import read_lines
 from dsbridge.diagnostics import InputError
-from dsbridge.explaining import Explanation, explain, strict
+from dsbridge.explaining import Explanation, explain
 from dsbridge.plugins import Registry
 from dsbridge.reading import Files
-from dsbridge.trees import flat
-from dsbridge.values import UNSET, Unknown
-from dsbridge.verification import message_matches
+from dsbridge.values import Unknown
+from dsbridge.verification import compare
 
 TINY = Path(__file__).with_name("tiny_model_config.json")
 # The data that lie beside every case, as conformance/tiny.py writes them, but for the rows.
@@ -57,60 +56,22 @@ def predicted(
 
 
 def differences(row: dict[str, Any], found: Explanation) -> list[str]:
-    """What differs between prediction and observation; empty when all is right."""
-    seen = row["observed"]
-    wrong = []
-    if found.unknown or found.result.maybe:
-        wrong += [f"unknown {path}: {', '.join(needs)}" for path, needs in found.unknown.items()]
-        wrong += [
-            f"may be refused by {m.rule.code}: {', '.join(sorted(m.needs))}" for m in found.result.maybe
-        ]
-    outcome = "error" if found.error else ("unused" if found.config is None else "initialized")
-    if outcome != seen["outcome"]:
-        said = f"{found.error['type']}: {found.error['message'][:300]}" if found.error else outcome
-        was = seen["error"]
-        real = f"{was['type']}: {was['message'][:300]} at {was.get('at')}" if was else seen["outcome"]
-        return [*wrong, f"predicted {said}; seen {real}"]
-    if found.error:
-        wrong += _error(found, seen["error"])
-    if seen["config"] is not None or outcome == "initialized":
-        wrong += _config(strict(found.config), seen["config"])
-    if seen["engine"]:
-        wrong += _engine(found, seen["engine"])
-    return wrong
+    """What differs between prediction and observation; empty when all is right.
 
-
-def _error(found: Explanation, seen: dict[str, Any]) -> list[str]:
-    assert found.error is not None
-    wrong = []
-    if found.error["type"] != seen["type"]:
-        wrong.append(f"error type {found.error['type']}; seen {seen['type']}: {seen['message'][:300]}")
-    if not message_matches(found.error["message"], seen["message"]):
-        wrong.append(f"message {found.error['message'][:400]!r}; seen {seen['message'][:400]!r}")
-    if not found.error["fields"]:
+    Stricter than `verify`: here nothing may be unknown, and nothing may be left unsaid.
+    """
+    seen, maybe = row["observed"], found.result.maybe
+    wrong = [f"unknown {path}: {', '.join(needs)}" for path, needs in found.unknown.items()]
+    wrong += [f"may be refused by {m.rule.code}: {', '.join(sorted(m.needs))}" for m in maybe]
+    for entry in compare(found, seen):
+        path, said, real = entry["path"], entry["predicted"], entry["observed"]
+        wrong.append(f"{path}: predicted {str(said)[:400]!r}; seen {str(real)[:400]!r}")
+    if found.error and not found.error["fields"]:
         wrong.append("no field named")
-    return wrong
-
-
-def _config(said: Any, seen: Any) -> list[str]:
-    if json.dumps(said, sort_keys=True) == json.dumps(seen, sort_keys=True):
-        return []
-    mine, real = flat(said or {}), flat(seen or {})
-    wrong = []
-    for path in dict.fromkeys([*real, *mine]):
-        a, b = mine.get(path, "<missing>"), real.get(path, "<missing>")
-        if json.dumps(a) != json.dumps(b):
-            wrong.append(f"config {path}: predicted {a!r}; seen {b!r}")
-    return wrong or [f"config predicted {said!r}; seen {seen!r}"]
-
-
-def _engine(found: Explanation, seen: dict[str, Any]) -> list[str]:
     made = found.result.trees.get("made", {})
-    wrong = []
-    for name in dict.fromkeys([*SAID, *made]):
-        value = made.get(name, UNSET)
-        if isinstance(value, Unknown) or value is UNSET or strict(value) != seen.get(name):
-            wrong.append(f"engine {name}: predicted {value!r}; seen {seen.get(name)!r}")
+    if seen["engine"]:
+        wrong += [f"engine {name}: nothing predicted" for name in SAID if name not in made]
+        wrong += [f"engine {name}: {said}" for name, said in made.items() if isinstance(said, Unknown)]
     return wrong
 
 

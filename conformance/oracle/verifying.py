@@ -16,17 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from conformance.oracle.__main__ import tiny_model
+from conformance.oracle.case import lay_out
 from conformance.oracle.real import chosen
 
 
 def run(row: dict[str, Any], folder: Path, tiny: Path, extra: list[str]) -> tuple[int, Any]:
     """The exit code and the JSON of `dsbridge verify -- COMMAND` in a folder with the case's files."""
-    for name, text in row["files"].items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text, encoding="utf-8")
-    for name in ("model", "data"):
-        if not (folder / name).exists():
-            (folder / name).symlink_to(tiny / name)
+    lay_out(row, folder, tiny)
     words = [f"{name}={value}" for name, value in row["environ"].items()] + row["command"]
     argv = [sys.executable, "-m", "dsbridge", "verify", "--format", "json", *extra, "--", *words]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

@@ -25,7 +25,7 @@ def command(ctx: click.Context, /, format_: str, field: str | None, everything: 
 
     Exit code 0: predicted. 1: the framework refuses, and why. 2: the input cannot be read.
     """
-    from dsbridge.explaining import to_json
+    from dsbridge.explaining import REFUSED, to_json
     from dsbridge.prediction import predict
 
     asked = given(ctx, options)
@@ -37,5 +37,6 @@ def command(ctx: click.Context, /, format_: str, field: str | None, everything: 
 
         lines = field_story(found, field) if field else table(found, everything=everything)
         click.echo("\n".join(lines))
-        tell(found.diagnostics)
+        # the table has told the refusal already
+        tell(d for d in found.diagnostics if field or d.code != REFUSED.code)
     sys.exit(1 if found.outcome == "refused" else 0)

@@ -13,7 +13,7 @@ import click
 from dsbridge.explaining import Explanation, defaults, strict
 from dsbridge.inputs import place_text
 from dsbridge.rules import Step
-from dsbridge.stories import Story
+from dsbridge.stories import DEFAULT, Story
 from dsbridge.values import UNSET, Unknown
 
 # Worst first: what a user must not miss.
@@ -25,7 +25,7 @@ GROUPS = {
     "filled": "filled: left to the framework",
     "forced": "forced: added by the framework",
     "kept": "kept as written",
-    "default": "DeepSpeed's own defaults",
+    DEFAULT: "DeepSpeed's own defaults",
 }
 COLOURS = {"refused": "red", "overwritten": "red", "ignored": "yellow", "unresolved": "yellow"}
 
@@ -90,7 +90,17 @@ def _head(found: Explanation) -> str:
 def _outcome(found: Explanation) -> list[str]:
     if found.error is None:
         return []
-    return ["", _paint(f"stops with {found.error['type']}", "red"), f"  {found.error['message']}"]
+    assert found.result.refused is not None
+    rule = found.result.refused.rule
+    message = found.error["message"].replace("\n", "\n  ")
+    return [
+        "",
+        _paint(f"stops with {found.error['type']} ({rule.code})", "red"),
+        f"  {message}",
+        f"  at fault: {', '.join(found.error['fields'])}",
+        f"  why: {rule.why}",
+        *([f"  what to do: {rule.hint}"] if rule.hint else []),
+    ]
 
 
 def _rows(stories: Sequence[Story]) -> Iterable[str]:
@@ -99,7 +109,7 @@ def _rows(stories: Sequence[Story]) -> Iterable[str]:
         change = show(story.value)
         if story.status == "refused":
             change = show(story.requested if story.value is UNSET else story.value)
-        elif story.status not in ("kept", "default", "forced"):
+        elif story.status not in ("kept", DEFAULT, "forced"):
             asked = f"{show(story.requested)} -> " if story.requested is not UNSET else ""
             change = f"{asked}{show(story.value)}"
         steps = " ".join(dict.fromkeys(step.rule.code for step in story.steps))
