@@ -118,6 +118,7 @@ from dsbridge.rules import (
     Program,
     Range,
     Refusal,
+    Rows,
     Versions,
     numbers,
 )
@@ -163,6 +164,7 @@ __all__ = [
     "Reader",
     "Reading",
     "Refusal",
+    "Rows",
     "Script",
     "Setup",
     "Unknown",

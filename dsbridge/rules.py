@@ -119,6 +119,95 @@ class OverrideRule(NamedTuple):
     versions: tuple[Range, ...] = ()
 
 
+class Rows(NamedTuple):
+    """Shorter ways to write one layer's rules: what all of them share is said once.
+
+    package: whose versions and source the rules are about; newest: the version that evidence is from, unless
+    it says another; hint: what a refusal advises that has no hint of its own.
+    """
+
+    layer: str
+    package: str
+    newest: str
+    hint: str = ""
+
+    def evidence(
+        self, file: str, lines: str, quote: str, recorded: str, version: str = ""
+    ) -> tuple[Evidence, ...]:
+        """One piece of evidence in the package itself; `../` names a case of another framework."""
+        case = recorded.removeprefix("../") if recorded.startswith("../") else f"{self.layer}/{recorded}"
+        return (Evidence(self.package, version or self.newest, file, lines, quote, case),)
+
+    def since(self, version: str) -> tuple[Range, ...]:
+        """From this version on."""
+        return (Range(self.package, since=version),)
+
+    def until(self, version: str) -> tuple[Range, ...]:
+        """Before this version."""
+        return (Range(self.package, until=version),)
+
+    def refusal(
+        self,
+        code: str,
+        title: str,
+        moment: str,
+        when: Expr,
+        error: tuple[Expr | str, Expr | str, tuple[str, ...] | Expr],
+        why: str,
+        evidence: tuple[Evidence, ...],
+        fires: Mapping[str, Any],
+        holds: Mapping[str, Any],
+        hint: str = "",
+        versions: tuple[Range, ...] = (),
+    ) -> OverrideRule:
+        """A rule that stops the run. error: type, message, fields; moment: without the layer's name."""
+        return OverrideRule(
+            code=code,
+            title=title,
+            layer=self.layer,
+            moment=f"{self.layer}.{moment}",
+            when=when,
+            why=why,
+            evidence=evidence,
+            fires=fires,
+            holds=holds,
+            refuses=Refusal(*error),
+            loudness=Loudness.RAISES,
+            hint=hint or self.hint,
+            versions=versions,
+        )
+
+    def write(
+        self,
+        code: str,
+        title: str,
+        moment: str,
+        when: Expr,
+        path: str | Expr,
+        value: Any,
+        why: str,
+        evidence: tuple[Evidence, ...],
+        fires: Mapping[str, Any],
+        holds: Mapping[str, Any],
+        **more: Any,
+    ) -> OverrideRule:
+        """A rule that writes; `more` as in OverrideRule."""
+        return OverrideRule(
+            code=code,
+            title=title,
+            layer=self.layer,
+            moment=f"{self.layer}.{moment}",
+            when=when,
+            why=why,
+            evidence=evidence,
+            fires=fires,
+            holds=holds,
+            writes=path,
+            value=value,
+            **more,
+        )
+
+
 class Moment(NamedTuple):
     """One place in a package's code."""
 

@@ -9,10 +9,9 @@ from dsbridge.language.blocks import block_problem
 from dsbridge.rulebook import (
     Evidence,
     Expr,
-    Loudness,
     OverrideRule,
     Range,
-    Refusal,
+    Rows,
     all_of,
     fact,
     first_set,
@@ -46,24 +45,13 @@ WARMUP_SINCE = "0.19.3"
 NEWEST = "0.19.8"
 
 
-def ev(file: str, lines: str, quote: str, recorded: str, version: str = NEWEST) -> tuple[Evidence, ...]:
-    """One piece of evidence in DeepSpeed itself; `../` names a case of another framework."""
-    case = recorded.removeprefix("../") if recorded.startswith("../") else f"deepspeed/{recorded}"
-    return (Evidence("deepspeed", version, file, lines, quote, case),)
-
-
 # Processes: those the launcher is told to start, or as many as there are GPUs (DS242).
 RANKS = first_set(get("launch.ranks"), fact("world_size"))
 
 
-def since(version: str) -> tuple[Range, ...]:
-    """From this version on."""
-    return (Range("deepspeed", since=version),)
-
-
-def until(version: str) -> tuple[Range, ...]:
-    """Before this version."""
-    return (Range("deepspeed", until=version),)
+_ROWS = Rows("deepspeed", "deepspeed", NEWEST, "Change the value, or leave the key out.")
+ev, since, until = _ROWS.evidence, _ROWS.since, _ROWS.until
+refusal, write = _ROWS.refusal, _ROWS.write
 
 
 def between(first: str, last: str) -> tuple[Range, ...]:
@@ -74,69 +62,6 @@ def between(first: str, last: str) -> tuple[Range, ...]:
 def param(name: str, default: Any) -> Expr:
     """param_dict.get(name, default)."""
     return first_set(get(f"engine.{name}"), default)
-
-
-def refusal(
-    code: str,
-    title: str,
-    moment: str,
-    when: Expr,
-    error: tuple[Any, Any, Any],
-    why: str,
-    evidence: tuple[Evidence, ...],
-    fires: Mapping[str, Any],
-    holds: Mapping[str, Any],
-    versions: tuple[Range, ...] = (),
-    hint: str = "",
-) -> OverrideRule:
-    """A row that stops the run. `error` is type, message and fields."""
-    return OverrideRule(
-        code=code,
-        title=title,
-        layer="deepspeed",
-        moment=f"deepspeed.{moment}",
-        when=when,
-        why=why,
-        evidence=evidence,
-        fires=fires,
-        holds=holds,
-        refuses=Refusal(*error),
-        loudness=Loudness.RAISES,
-        hint=hint or "Change the value, or leave the key out.",
-        versions=versions,
-    )
-
-
-def write(
-    code: str,
-    title: str,
-    moment: str,
-    when: Expr,
-    path: str | Expr,
-    value: Any,
-    why: str,
-    evidence: tuple[Evidence, ...],
-    fires: Mapping[str, Any],
-    holds: Mapping[str, Any],
-    versions: tuple[Range, ...] = (),
-    **more: Any,
-) -> OverrideRule:
-    """A row that writes."""
-    return OverrideRule(
-        code=code,
-        title=title,
-        layer="deepspeed",
-        moment=f"deepspeed.{moment}",
-        when=when,
-        why=why,
-        evidence=evidence,
-        fires=fires,
-        holds=holds,
-        writes=path,
-        value=value,
-        versions=versions,
-        **more,
-    )
 
 
 def classes() -> Expr:
@@ -171,8 +96,8 @@ def block_rule(
         evidence,
         fires,
         holds,
-        versions,
-        f"See DeepSpeed's documentation of `{name}` for its keys.",
+        versions=versions,
+        hint=f"See DeepSpeed's documentation of `{name}` for its keys.",
     )
 
 
@@ -198,6 +123,6 @@ def no_attribute(
         evidence,
         {f"engine.{path}": "x" if extra else None},
         {f"engine.{path}": {}},
-        versions,
-        "Write a mapping, or leave the key out.",
+        versions=versions,
+        hint="Write a mapping, or leave the key out.",
     )

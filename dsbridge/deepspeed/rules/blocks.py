@@ -204,8 +204,8 @@ PRECISION = (
         ),
         {"engine.fp16.enabled": True, "engine.fp16.initial_scale_power": "auto"},
         {"engine.fp16.enabled": True, "engine.fp16.initial_scale_power": 16},
-        until(PRECISION_SINCE),
-        'Nobody fills an "auto" here: write a number.',
+        versions=until(PRECISION_SINCE),
+        hint='Nobody fills an "auto" here: write a number.',
     ),
 )
 
@@ -229,7 +229,7 @@ def _dropped(code: str, name: str, recorded: str, versions: tuple[Range, ...] = 
         ),
         {f"engine.{name}": {"enabled": "auto"}},
         {f"engine.{name}": {"enabled": True}},
-        versions,
+        versions=versions,
         asked=get(f"engine.{name}"),
         hint="Write the value you want.",
     )

@@ -46,8 +46,8 @@ def _needs_stage(code: str, field: str, on: Expr, message: str, recorded: str) -
         ev(_CODE, "702-714", message, recorded),
         {f"engine.{field}": True, "engine.zero_optimization.stage": 0},
         {f"engine.{field}": True, "engine.zero_optimization.stage": 2},
-        since(MASTER_SINCE),
-        "Write zero_optimization.stage: 2.",
+        versions=since(MASTER_SINCE),
+        hint="Write zero_optimization.stage: 2.",
     )
 
 
@@ -72,7 +72,7 @@ CHECKS = (
         ev(_CODE, "696", 'is not supported with ZeRO stage 3")', "wrapper/allreduce-sum-stage-3"),
         {"engine.gradient_allreduce_op": "sum", "engine.zero_optimization.stage": 3},
         {"engine.gradient_allreduce_op": "sum", "engine.zero_optimization.stage": 2},
-        since(NEWEST),
+        versions=since(NEWEST),
     ),
     refusal(
         "DS161",
@@ -92,8 +92,8 @@ CHECKS = (
             "engine.fp16.fp16_master_weights_and_grads": True,
             "engine.zero_optimization.stage": 2,
         },
-        until(MASTER_SINCE),
-        "Write zero_optimization.stage: 2.",
+        versions=until(MASTER_SINCE),
+        hint="Write zero_optimization.stage: 2.",
     ),
     _needs_stage(
         "DS162",
@@ -130,7 +130,7 @@ CHECKS = (
         ev(_CODE, "714", _STATES_ALONE, "precision/bf16-states-alone"),
         {"engine.bf16.bf16_optimizer_states": True},
         {"engine.bf16.bf16_optimizer_states": True, "engine.bf16.bf16_master_weights_and_grads": True},
-        since(MASTER_SINCE),
+        versions=since(MASTER_SINCE),
     ),
     refusal(
         "DS166",

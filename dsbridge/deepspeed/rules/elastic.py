@@ -66,8 +66,8 @@ ELASTIC = (
         ),
         {"engine.elasticity.enabled": True, "fact.world_size": 2},
         _EXAMPLE,
-        until(NEWEST),
-        "Leave elasticity out: DeepSpeed has removed it.",
+        versions=until(NEWEST),
+        hint="Leave elasticity out: DeepSpeed has removed it.",
     ),
     write(
         "DS256",
@@ -86,6 +86,6 @@ ELASTIC = (
         ),
         _EXAMPLE,
         {"engine.elasticity.enabled": False, "fact.world_size": 2},
-        until(NEWEST),
+        versions=until(NEWEST),
     ),
 )

@@ -117,7 +117,7 @@ CHECKS = (
         ),
         {"engine.data_types.param_dtype": "fp32", "engine.bf16.enabled": True},
         {"engine.data_types.param_dtype": "bf16", "engine.bf16.enabled": True},
-        since(MIXED_SINCE),
+        versions=since(MIXED_SINCE),
     ),
     refusal(
         "DS178",
@@ -201,7 +201,7 @@ CHECKS = (
             "engine.zero_optimization": {"stage": 1, "overlap_comm": True},
         },
         {"engine.managed_gradient_accumulation": False, "engine.zero_optimization.stage": 2},
-        since(MANAGED_SINCE),
+        versions=since(MANAGED_SINCE),
     ),
     refusal(
         "DS183",
@@ -226,7 +226,7 @@ CHECKS = (
         ),
         {"engine.log_level": "loud"},
         {"engine.log_level": "info"},
-        since(WARMUP_SINCE),
+        versions=since(WARMUP_SINCE),
     ),
 )
 
@@ -252,8 +252,8 @@ PARALLEL = (
         ),
         {"engine.tensor_parallel.autotp_size": 2, "engine.zero_optimization.stage": 3},
         {"engine.tensor_parallel.autotp_size": 2, "engine.zero_optimization.stage": 2},
-        between(TP_SINCE, TP_STAGE_3_SINCE),
-        "Use stage 1 or 2.",
+        versions=between(TP_SINCE, TP_STAGE_3_SINCE),
+        hint="Use stage 1 or 2.",
     ),
     refusal(
         "DS185",
@@ -270,7 +270,7 @@ PARALLEL = (
         ),
         {"engine.tensor_parallel.autotp_size": 4, "fact.world_size": 2},
         {"engine.tensor_parallel.autotp_size": 2, "fact.world_size": 2},
-        since(TP_SINCE),
+        versions=since(TP_SINCE),
     ),
     refusal(
         "DS186",
@@ -292,6 +292,6 @@ PARALLEL = (
         ),
         {"engine.data_types.buffer_dtype": "float8", "engine.bf16.enabled": True},
         {"engine.data_types.buffer_dtype": "float8"},
-        since(MIXED_SINCE),
+        versions=since(MIXED_SINCE),
     ),
 )

@@ -82,8 +82,8 @@ NAMES = (
         ),
         {"engine.torch_autocast.dtype": "float8"},
         {"engine.torch_autocast.dtype": "bfloat16"},
-        since(AUTOCAST_SINCE),
-        "Write bfloat16 or float16.",
+        versions=since(AUTOCAST_SINCE),
+        hint="Write bfloat16 or float16.",
     ),
     no_attribute(
         "DS122",
@@ -217,7 +217,7 @@ NAMES = (
         ),
         {"engine.sparse_attention.mode": "diagonal"},
         {"engine.sparse_attention.mode": "fixed"},
-        until(NEWEST),
+        versions=until(NEWEST),
     ),
     no_attribute(
         "DS131",

@@ -163,7 +163,7 @@ BASIC = (
         ),
         {"engine.optimizer.type": "OneBitAdam", "engine.zero_optimization.stage": 2},
         {"engine.optimizer.type": "OneBitAdam"},
-        until(NEWEST),
+        versions=until(NEWEST),
     ),
     refusal(
         "DS190",

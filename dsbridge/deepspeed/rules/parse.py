@@ -78,8 +78,8 @@ def _mesh(code: str, seen: Any, versions: tuple[Range, ...], version: str) -> Ov
         ),
         {"engine.sequence_parallel_size": 2, "engine.data_parallel_size": 2, "fact.world_size": 2},
         {"engine.sequence_parallel_size": 2, "engine.data_parallel_size": 1, "fact.world_size": 2},
-        versions,
-        "data_parallel_size times sequence_parallel_size must be the number of ranks.",
+        versions=versions,
+        hint="data_parallel_size times sequence_parallel_size must be the number of ranks.",
     )
 
 
@@ -101,7 +101,7 @@ def _world(
         ev("runtime/config.py", line, quote, recorded, version),
         {"engine.sequence_parallel_size": 2, "engine.data_parallel_size": 1, "fact.world_size": 2},
         {"engine.data_parallel_size": 2, "fact.world_size": 2},
-        versions,
+        versions=versions,
     )
 
 
@@ -128,8 +128,8 @@ INITIALIZE = (
         ev("__init__.py", "551", "if autotp_size and autotp_size > 0:", "tp/auto"),
         {"engine.tensor_parallel.autotp_size": "auto"},
         {"engine.tensor_parallel.autotp_size": 2},
-        since(LOAD_SINCE),
-        "Write the number of ranks that share one layer.",
+        versions=since(LOAD_SINCE),
+        hint="Write the number of ranks that share one layer.",
     ),
     _world(
         "DS251", since(LOAD_SINCE), ("469", _DIVIDED, "scalar/sequence-parallel-file"), True, div(RANKS, _SP)
@@ -160,8 +160,8 @@ def _removed(
         ev("runtime/config.py", "132-142", quote, recorded),
         {fires: False},
         {path: {}},
-        since(NEWEST),
-        "Remove the key.",
+        versions=since(NEWEST),
+        hint="Remove the key.",
     )
 
 
@@ -184,8 +184,8 @@ def _comm(
             ev("runtime/config.py", "220", "val = val.lower() if val is not None else val", recorded[0]),
             {f"engine.{key}": 16},
             {f"engine.{key}": "fp16"},
-            versions,
-            hint,
+            versions=versions,
+            hint=hint,
         ),
         refusal(
             codes[1],
@@ -199,8 +199,8 @@ def _comm(
             ),
             {f"engine.{key}": "float8"},
             {f"engine.{key}": "BF16"},
-            versions,
-            hint,
+            versions=versions,
+            hint=hint,
         ),
     )
 
@@ -233,7 +233,7 @@ SCALARS = (
         ev("runtime/config.py", "248", 'f"Got: {value!r}")', "scalar/allreduce-wrong"),
         {"engine.gradient_allreduce_op": "max"},
         {"engine.gradient_allreduce_op": "sum"},
-        since(NEWEST),
+        versions=since(NEWEST),
     ),
 )
 REMOVED = (

@@ -167,8 +167,8 @@ SCRIPT = (
             "given.problem": {"type": "ValueError", "message": "no", "field": "x"},
         },
         {"given.call": True, "given.config": True},
-        since(LOAD_SINCE),
-        "Paths are relative to the folder that the command runs in.",
+        versions=since(LOAD_SINCE),
+        hint="Paths are relative to the folder that the command runs in.",
     ),
     refusal(
         "DS237",
@@ -194,8 +194,8 @@ SCRIPT = (
             "given.problem": {"type": "ValueError", "message": "no", "field": "x"},
         },
         {"given.call": True, "given.config": True},
-        until(LOAD_SINCE),
-        "Paths are relative to the folder that the command runs in.",
+        versions=until(LOAD_SINCE),
+        hint="Paths are relative to the folder that the command runs in.",
     ),
     refusal(
         "DS238",

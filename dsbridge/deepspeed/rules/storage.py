@@ -188,7 +188,7 @@ CHECKPOINT = (
         ),
         {"engine.data_types.keep_in_fp32_modules": "norm"},
         {"engine.data_types.keep_in_fp32_modules": ["norm"]},
-        since(NEWEST),
+        versions=since(NEWEST),
     ),
     no_attribute(
         "DS138",

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from dsbridge.rulebook import (
-    Evidence,
     Expr,
-    Loudness,
-    OverrideRule,
-    Range,
-    Refusal,
+    Rows,
     all_of,
     get,
     is_a,
@@ -42,19 +35,9 @@ USED = same(get("deepspeed.used"), True)
 LAUNCHED = same(get("launch.used"), True)
 
 
-def ev(file: str, lines: str, quote: str, recorded: str, version: str = NEWEST) -> tuple[Evidence, ...]:
-    """One piece of evidence in Accelerate itself."""
-    return (Evidence("accelerate", version, file, lines, quote, f"accelerate/{recorded}"),)
-
-
-def since(version: str) -> tuple[Range, ...]:
-    """From this version on."""
-    return (Range("accelerate", since=version),)
-
-
-def until(version: str) -> tuple[Range, ...]:
-    """Before this version."""
-    return (Range("accelerate", until=version),)
+_ROWS = Rows("accelerate", "accelerate", NEWEST)
+ev, since, until = _ROWS.evidence, _ROWS.since, _ROWS.until
+refusal, write = _ROWS.refusal, _ROWS.write
 
 
 def given(path: str) -> Expr:
@@ -65,64 +48,3 @@ def given(path: str) -> Expr:
 def not_given(path: str) -> Expr:
     """Missing or null."""
     return no(given(path))
-
-
-def refusal(
-    code: str,
-    title: str,
-    moment: str,
-    when: Expr,
-    error: tuple[Any, Any, Any],
-    why: str,
-    evidence: tuple[Evidence, ...],
-    fires: Mapping[str, Any],
-    holds: Mapping[str, Any],
-    hint: str = "",
-    versions: tuple[Range, ...] = (),
-) -> OverrideRule:
-    """A row that stops the run. `error` is type, message and fields."""
-    return OverrideRule(
-        code=code,
-        title=title,
-        layer="accelerate",
-        moment=f"accelerate.{moment}",
-        when=when,
-        why=why,
-        evidence=evidence,
-        fires=fires,
-        holds=holds,
-        refuses=Refusal(*error),
-        loudness=Loudness.RAISES,
-        hint=hint,
-        versions=versions,
-    )
-
-
-def write(
-    code: str,
-    title: str,
-    moment: str,
-    when: Expr,
-    path: str | Expr,
-    value: Any,
-    why: str,
-    evidence: tuple[Evidence, ...],
-    fires: Mapping[str, Any],
-    holds: Mapping[str, Any],
-    **more: Any,
-) -> OverrideRule:
-    """A row that writes."""
-    return OverrideRule(
-        code=code,
-        title=title,
-        layer="accelerate",
-        moment=f"accelerate.{moment}",
-        when=when,
-        why=why,
-        evidence=evidence,
-        fires=fires,
-        holds=holds,
-        writes=path,
-        value=value,
-        **more,
-    )

@@ -153,7 +153,7 @@ CHECK = (
            "ds/zero-gone"),
         {**_F, "ds.gradient_clipping": 1.0},
         {**_F, "ds.zero_optimization": {"stage": 0}},
-        'Write "zero_optimization": {"stage": 0}.',
+        hint='Write "zero_optimization": {"stage": 0}.',
     ),
     refusal(
         "ACC159",
@@ -171,7 +171,7 @@ CHECK = (
            "deepspeed_fields_from_accelerate_config):", "file/stage"),
         {**_F, "env.ACCELERATE_CONFIG_DS_FIELDS": "deepspeed_config_file,zero_stage"},
         {**_F, "env.ACCELERATE_CONFIG_DS_FIELDS": "deepspeed_config_file,zero3_init_flag"},
-        "Take them out of the YAML and write them into the DeepSpeed config.",
+        hint="Take them out of the YAML and write them into the DeepSpeed config.",
     ),
 )  # fmt: skip
 
@@ -248,7 +248,7 @@ def _no_get(code: str, name: str) -> OverrideRule:
         ),
         {**_F, path: "cpu"},
         {**_F, path: {"device": "cpu"}},
-        'Write {"device": "cpu"}.',
+        hint='Write {"device": "cpu"}.',
     )
 
 

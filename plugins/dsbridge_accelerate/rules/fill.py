@@ -181,7 +181,7 @@ LEFTOVER = (
         ev(PLUGIN, "1364-1371", 'f"`{ds_key_long}` not found in kwargs. "', "ds/other-auto"),
         {**_M, "ds.aio.block_size": "auto"},
         {**_M, "ds.aio.block_size": 1},
-        "Write a value in its place.",
+        hint="Write a value in its place.",
     ),
 )  # fmt: skip
 
@@ -266,7 +266,7 @@ INITIALIZE = (
          "prepared.optimizer.class": "torch.Adagrad"},
         {**_M, "ds.zero_optimization.offload_optimizer.device": "cpu",
          "prepared.optimizer.class": "torch.Adam"},
-        "Use an Adam, or set zero_force_ds_cpu_optimizer to false.",
+        hint="Use an Adam, or set zero_force_ds_cpu_optimizer to false.",
     ),
     refusal(
         "ACC253",
@@ -282,8 +282,8 @@ INITIALIZE = (
         {**_M, "accelerator.parallelism.sp_size": 2},
         {**_M, "accelerator.parallelism.sp_size": 2,
          "accelerator.parallelism.sp_attn_implementation": "sdpa"},
-        'Give sp_handler=DeepSpeedSequenceParallelConfig(sp_attn_implementation="sdpa").',
-        since(SEQUENCE_SINCE),
+        hint='Give sp_handler=DeepSpeedSequenceParallelConfig(sp_attn_implementation="sdpa").',
+        versions=since(SEQUENCE_SINCE),
     ),
     write(
         "ACC254",
@@ -366,6 +366,6 @@ ALONE = refusal(
               "accelerate/loader/python"),),
     {**_M, "fact.mpi4py_installed": False},
     {**_M, "env.RANK": "0", "fact.mpi4py_installed": False},
-    "Start it with torchrun or accelerate launch.",
+    hint="Start it with torchrun or accelerate launch.",
 )  # fmt: skip
 RULES: tuple[OverrideRule, ...] = (*COLLECT, *FILL, *LEFTOVER, *SEQUENCE, ALONE, *INITIALIZE, NO_MODEL)

@@ -85,7 +85,7 @@ def _unknown_keys(code: str, kind: str, when: Any, recorded: str, holds: dict[st
          "yaml.compute_environment": "AWS" if kind == "sagemaker" else "LOCAL_MACHINE",
          "launch.keys": ["foo"]},
         {**_L, "launch.config_file": "acc.yaml", "launch.keys": ["use_cpu"], **holds},
-        "Settings of DeepSpeed belong below `deepspeed_config:`.",
+        hint="Settings of DeepSpeed belong below `deepspeed_config:`.",
     )  # fmt: skip
 
 
@@ -123,7 +123,7 @@ CHECKS = (
         ev(LAUNCH, "141", "def launch_command_parser(subparsers=None):", "flag/unknown"),
         {**_L, "launch.problem": "…error: unrecognized arguments: --zero_stages"},
         _L,
-        "`accelerate launch --help` lists the flags; abbreviations are not taken.",
+        hint="`accelerate launch --help` lists the flags; abbreviations are not taken.",
     ),
     _one_at_a_time("ACC101", _TOGETHER, since(TP_UNTIL), "1.15.0", "1204-1207"),
     _one_at_a_time("ACC102", (*_TOGETHER, "use_tp"), until(TP_UNTIL), "1.6.0", "1005-1008"),
@@ -188,7 +188,7 @@ FILE = (
            "top/type-gone"),
         {**_L, "launch.config_file": "x"},
         {**_L, "launch.config_file": "x", "yaml.distributed_type": "DEEPSPEED"},
-        "Write `distributed_type: DEEPSPEED`.",
+        hint="Write `distributed_type: DEEPSPEED`.",
     ),
     _unknown_keys("ACC107", "cluster", no(_SAGEMAKER), "top/unknown-key",
                   {"yaml.distributed_type": "DEEPSPEED"}),
@@ -206,7 +206,7 @@ FILE = (
         ev(YAML, "173", "self.distributed_type = DistributedType(self.distributed_type)", "top/type-lower"),
         {**_L, "launch.config_file": "x", "yaml.distributed_type": "deepspeed"},
         {**_L, "launch.config_file": "x", "yaml.distributed_type": "DEEPSPEED"},
-        "Write `distributed_type: DEEPSPEED`.",
+        hint="Write `distributed_type: DEEPSPEED`.",
     ),
     refusal(
         "ACC110",
@@ -219,7 +219,7 @@ FILE = (
         ev(LAUNCH, "1305", "if args.num_processes == -1:", "top/no-processes"),
         {**_L, "launch.config_file": "x", "yaml.distributed_type": "DEEPSPEED", "launch.num_processes": -1},
         {**_L, "launch.config_file": "x", "yaml.distributed_type": "DEEPSPEED", "launch.num_processes": 2},
-        "Write `num_processes:` in the YAML, or pass --num_processes.",
+        hint="Write `num_processes:` in the YAML, or pass --num_processes.",
     ),
 )  # fmt: skip
 
@@ -238,7 +238,7 @@ PRECISION = (
            "top/no-boolean"),
         {**_L, "launch.mixed_precision": False},
         {**_L, "launch.mixed_precision": "no"},
-        "Write `mixed_precision: 'no'`, with quotes.",
+        hint="Write `mixed_precision: 'no'`, with quotes.",
     ),
     refusal(
         "ACC112",

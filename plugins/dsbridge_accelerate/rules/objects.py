@@ -80,7 +80,7 @@ def _both(code: str, what: str, article: str, when: Expr, lines: str, fires: dic
            'same time. "', f"optimizer/lambda-{what}"),
         {**U, f"ds.{what}": {"type": "X"}, **fires},
         {**U, **fires},
-        f"Pass {dummy} to prepare(), or take `{what}` out of the DeepSpeed config.",
+        hint=f"Pass {dummy} to prepare(), or take `{what}` out of the DeepSpeed config.",
     )  # fmt: skip
 
 
@@ -96,7 +96,7 @@ OBJECTS = (
            "ds/steps-null"),
         {**U, "prepared.micro": 4, "ds.gradient_accumulation_steps": None},
         {**U, "prepared.micro": 4, "ds.gradient_accumulation_steps": 1},
-        "Write whole numbers.",
+        hint="Write whole numbers.",
     ),
     refusal(
         "ACC222",
@@ -108,8 +108,8 @@ OBJECTS = (
         ev(ACCELERATOR, "2229-2235", "// sp_size", "ds/steps-text"),
         {**U, "prepared.micro": 4, "ds.gradient_accumulation_steps": "4"},
         {**U, "prepared.micro": 4, "ds.gradient_accumulation_steps": 4},
-        "Write numbers without quotes.",
-        since(SEQUENCE_SINCE),
+        hint="Write numbers without quotes.",
+        versions=since(SEQUENCE_SINCE),
     ),
     _both("ACC223", "optimizer", "an", all_of(REAL_OPTIMIZER, _HAS_OPTIMIZER), "2250-2256",
           {"prepared.optimizer.class": "torch.AdamW"}),
@@ -126,7 +126,7 @@ OBJECTS = (
            "optimizer/dummy-none"),
         {**U, "prepared.optimizer.dummy": True, "ds.zero_optimization": {}},
         {**U, "prepared.optimizer.dummy": True, "ds.optimizer": {}},
-        'Write an "optimizer" block.',
+        hint='Write an "optimizer" block.',
     ),
     _both("ACC225", "scheduler", "a", all_of(is_set(_SCHEDULER), no(DUMMY_SCHEDULER), _HAS_SCHEDULER),
           "2265-2271", {"prepared.scheduler.class": "torch.LambdaLR"}),
@@ -142,7 +142,7 @@ OBJECTS = (
            "optimizer/adamw-and-dummy-none"),
         {**U, "prepared.scheduler.dummy": True, "ds.zero_optimization": {}},
         {**U, "prepared.scheduler.dummy": True, "ds.scheduler": {}},
-        'Write a "scheduler" block.',
+        hint='Write a "scheduler" block.',
     ),
     refusal(
         "ACC227",
@@ -234,7 +234,7 @@ MODELS = (
            "model/linear"),
         {**U, "prepared.model.config": False, "ds.zero_optimization.reduce_bucket_size": "auto"},
         {**U, "prepared.model.config": True, "ds.zero_optimization.reduce_bucket_size": "auto"},
-        "Write numbers.",
+        hint="Write numbers.",
     ),
     refusal(
         "ACC232",
@@ -250,7 +250,7 @@ MODELS = (
            "model/unsized"),
         {**U, "prepared.model.sized": False, "ds.zero_optimization.reduce_bucket_size": "auto"},
         {**U, "prepared.model.sized": True, "ds.zero_optimization.reduce_bucket_size": "auto"},
-        "Write numbers.",
+        hint="Write numbers.",
     ),
 )  # fmt: skip
 RULES: tuple[OverrideRule, ...] = (*OBJECTS, *MODELS)

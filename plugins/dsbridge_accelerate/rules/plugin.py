@@ -63,7 +63,7 @@ ENVIRONMENT: tuple[OverrideRule, ...] = (
            "float(gradient_clipping)", "yaml/clip-text"),
         {**_U, "env.ACCELERATE_GRADIENT_CLIPPING": "none"},
         {**_U, "env.ACCELERATE_GRADIENT_CLIPPING": "1.0"},
-        "Leave `gradient_clipping` out, or write a number.",
+        hint="Leave `gradient_clipping` out, or write a number.",
     ),
     refusal(
         "ACC141",
@@ -77,7 +77,7 @@ ENVIRONMENT: tuple[OverrideRule, ...] = (
            "yaml/stage-text"),
         {**_U, "env.ACCELERATE_DEEPSPEED_ZERO_STAGE": "two"},
         {**_U, "env.ACCELERATE_DEEPSPEED_ZERO_STAGE": "3"},
-        "Write `zero_stage:` 0, 1, 2 or 3.",
+        hint="Write `zero_stage:` 0, 1, 2 or 3.",
     ),
 )  # fmt: skip
 
@@ -208,7 +208,7 @@ OPEN = (
            'Received: {config_file_or_dict}"', "file/missing"),
         {**_U, "dsfile.problem": {"type": "ValueError", "message": "…"}},
         _U,
-        "Paths are relative to the folder the command runs in; JSON has no comments.",
+        hint="Paths are relative to the folder the command runs in; JSON has no comments.",
     ),
     _no_get("ACC152", "zero_optimization", "plugin.open", is_set(get("ds")), "183-189", "ds/zero-true-clash"),
     _no_get("ACC153", "zero_optimization.offload_optimizer", "plugin.open", _EARLY, "183-189",

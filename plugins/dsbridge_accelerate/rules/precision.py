@@ -231,7 +231,7 @@ def _clash(code: str, other: str, own: str, when: Expr) -> OverrideRule:
            f"{other}-true"),
         {**_U, "accelerator.mixed_precision": own, path: True},
         {**_U, "accelerator.mixed_precision": own, path: False},
-        'Write "enabled": "auto" in both blocks.',
+        hint='Write "enabled": "auto" in both blocks.',
     )  # fmt: skip
 
 

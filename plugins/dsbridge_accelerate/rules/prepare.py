@@ -112,7 +112,7 @@ PARALLEL = (
         ev(ACCELERATOR, "2160", "if tp_size > 1:", "ds/tensor-parallel-auto"),
         {**U, "ds.tensor_parallel.autotp_size": "auto"},
         {**U, "ds.tensor_parallel.autotp_size": 2},
-        "Write the number.",
+        hint="Write the number.",
     ),
     refusal(
         "ACC213",
@@ -211,7 +211,7 @@ MICRO = (
            'evaluation dataloaders "', "loader/none-prepared"),
         {**U, "ds.train_micro_batch_size_per_gpu": "auto", "prepared.loaders": []},
         {**U, "ds.train_micro_batch_size_per_gpu": 4, "prepared.loaders": []},
-        "Prepare the DataLoader together with the model, or write the number.",
+        hint="Prepare the DataLoader together with the model, or write the number.",
     ),
     refusal(
         "ACC215",
@@ -228,7 +228,7 @@ MICRO = (
            "loader/null-size"),
         {**U, "ds.train_micro_batch_size_per_gpu": "auto", "prepared.loaders": [{"batch_size": None}]},
         {**U, "ds.train_micro_batch_size_per_gpu": "auto", "prepared.loaders": [{"batch_size": 2}]},
-        "Write train_micro_batch_size_per_gpu in the DeepSpeed config.",
+        hint="Write train_micro_batch_size_per_gpu in the DeepSpeed config.",
     ),
     write(
         "ACC216",

@@ -155,7 +155,7 @@ ACCUMULATION = (
            "yaml/steps-auto"),
         {f"env.ACCELERATE_{_STEPS.upper()}": "auto"},
         {f"env.ACCELERATE_{_STEPS.upper()}": "2"},
-        "Write a number, or leave it out of the YAML.",
+        hint="Write a number, or leave it out of the YAML.",
     ),
     write(
         "ACC264",

@@ -12,6 +12,7 @@ from dsbridge.rulebook import (
     OverrideRule,
     Range,
     Refusal,
+    Rows,
     all_of,
     eq,
     first_set,
@@ -40,6 +41,8 @@ DEFAULTS: dict[str, Any] = {
 STAGE_3 = eq(get("ds.zero_optimization.stage"), 3)
 # training_args.parallel_mode is DISTRIBUTED: a launcher gave this process a rank
 DISTRIBUTED = get("run.distributed")
+_ROWS = Rows("llamafactory", "llamafactory", VERSION)
+since, until = _ROWS.since, _ROWS.until
 
 
 def arg(name: str) -> Expr:
@@ -68,16 +71,6 @@ class At(NamedTuple):
     file: str
     recorded: str
     version: str = VERSION
-
-
-def since(version: str) -> tuple[Range, ...]:
-    """From this version on."""
-    return (Range("llamafactory", since=version),)
-
-
-def until(version: str) -> tuple[Range, ...]:
-    """Before this version."""
-    return (Range("llamafactory", until=version),)
 
 
 def refusal(

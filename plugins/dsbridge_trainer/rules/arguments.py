@@ -62,8 +62,8 @@ def _enum(
         f"The text is looked up in {name}.",
         ev(ARGUMENTS_FILE, line[0], line[1], case, version),
         {f"args.{field}": bad}, {f"args.{field}": good},
-        "Write one of the values that the message names.",
-        versions,
+        hint="Write one of the values that the message names.",
+        versions=versions,
     )  # fmt: skip
 
 
@@ -112,7 +112,7 @@ CHECKS: tuple[OverrideRule, ...] = (
             'f"`torch_empty_cache_steps` must be an integer bigger than 0, got '
             '{self.torch_empty_cache_steps}."', "argument/cache-zero"),
         {"args.torch_empty_cache_steps": 0}, {"args.torch_empty_cache_steps": 4},
-        "Leave it out, or write a positive integer.",
+        hint="Leave it out, or write a positive integer.",
     ),
     refusal(
         "TR110", "`logging_steps` is 0", _CHECK,
@@ -126,7 +126,7 @@ CHECKS: tuple[OverrideRule, ...] = (
             'non-zero --logging_steps")', "argument/logging-zero"),
         {"args.logging_strategy": "steps", "args.logging_steps": 0},
         {"args.logging_strategy": "steps", "args.logging_steps": 10},
-        'Write `logging_strategy: "no"`, or a positive number.',
+        hint='Write `logging_strategy: "no"`, or a positive number.',
     ),
     refusal(
         "TR111", "`logging_steps` is a fraction above 1", _CHECK,
@@ -140,7 +140,7 @@ CHECKS: tuple[OverrideRule, ...] = (
             'than 1: {self.logging_steps}")', "argument/logging-fraction"),
         {"args.logging_strategy": "steps", "args.logging_steps": 10.5},
         {"args.logging_strategy": "steps", "args.logging_steps": 10},
-        "Write an integer.",
+        hint="Write an integer.",
     ),
     refusal(
         "TR112", "saving and evaluating do not match", _CHECK,
@@ -153,8 +153,8 @@ CHECKS: tuple[OverrideRule, ...] = (
             '{self.save_strategy}"', "argument/best-mismatch"),
         {"args.load_best_model_at_end": True, "args.eval_strategy": "no", "args.save_strategy": "steps"},
         {"args.load_best_model_at_end": True, "args.eval_strategy": "steps", "args.save_strategy": "steps"},
-        "Give eval_strategy the same value as save_strategy.",
-        since(FIVE),
+        hint="Give eval_strategy the same value as save_strategy.",
+        versions=since(FIVE),
     ),
     refusal(
         "TR113", "saving and evaluating do not match (transformers 4)", _CHECK,
@@ -169,8 +169,8 @@ CHECKS: tuple[OverrideRule, ...] = (
             '{self.save_strategy}"', "argument/best-mismatch", OLD),
         {"args.load_best_model_at_end": True, "args.eval_strategy": "no", "args.save_strategy": "steps"},
         {"args.load_best_model_at_end": True, "args.eval_strategy": "steps", "args.save_strategy": "steps"},
-        "Give eval_strategy the same value as save_strategy.",
-        until(FIVE),
+        hint="Give eval_strategy the same value as save_strategy.",
+        versions=until(FIVE),
     ),
     refusal(
         "TR114", "models are not saved where they are evaluated", _CHECK,
@@ -191,7 +191,7 @@ CHECKS: tuple[OverrideRule, ...] = (
                   "save_steps": 10, "eval_steps": 7}},
         {"args": {"load_best_model_at_end": True, "eval_strategy": "steps", "save_strategy": "steps",
                   "save_steps": 14, "eval_steps": 7}},
-        "Make save_steps a multiple of eval_steps.",
+        hint="Make save_steps a multiple of eval_steps.",
     ),
     refusal(
         "TR115", "the GPU has no bf16", _CHECK, _NO_GPU_BF16,
@@ -201,8 +201,8 @@ CHECKS: tuple[OverrideRule, ...] = (
             "if not self.use_cpu and not is_torch_bf16_gpu_available() and not "
             "is_torch_xla_available():", "gpu/no-bf16"),
         {"args.bf16": True, "fact.bf16_supported": False}, {"args.bf16": True, "fact.bf16_supported": True},
-        "Use fp16 on this GPU.",
-        since(FIVE),
+        hint="Use fp16 on this GPU.",
+        versions=since(FIVE),
     ),
     refusal(
         "TR116", "the GPU has no bf16 (transformers 4)", _CHECK, _NO_GPU_BF16,
@@ -213,8 +213,8 @@ CHECKS: tuple[OverrideRule, ...] = (
         ev(ARGUMENTS_FILE, "1705",
             "if torch.cuda.is_available() and not is_torch_bf16_gpu_available():", "gpu/no-bf16", OLD),
         {"args.bf16": True, "fact.bf16_supported": False}, {"args.bf16": True, "fact.bf16_supported": True},
-        "Use fp16 on this GPU.",
-        until(AMPERE),
+        hint="Use fp16 on this GPU.",
+        versions=until(AMPERE),
     ),
     refusal(
         "TR129", "the GPU has no bf16 (transformers 4.52 to 4.57)", _CHECK, _NO_GPU_BF16,
@@ -224,8 +224,8 @@ CHECKS: tuple[OverrideRule, ...] = (
         (Evidence("transformers", "4.52.4", ARGUMENTS_FILE, "1690",
             'error_message += " You need Ampere+ GPU with cuda>=11.0"', "llamafactory/seed14-000"),),
         {"args.bf16": True, "fact.bf16_supported": False}, {"args.bf16": True, "fact.bf16_supported": True},
-        "Use fp16 on this GPU.",
-        (Range("transformers", since=AMPERE, until=FIVE),),
+        hint="Use fp16 on this GPU.",
+        versions=(Range("transformers", since=AMPERE, until=FIVE),),
     ),
     refusal(
         "TR117", "fp16 and bf16 at once", _CHECK,
@@ -236,7 +236,7 @@ CHECKS: tuple[OverrideRule, ...] = (
             'raise ValueError("At most one of fp16 and bf16 can be True, but '
             'not both")', "precision/both-arguments"),
         {"args.fp16": True, "args.bf16": True}, {"args.fp16": True, "args.bf16": False},
-        "Keep one of them.",
+        hint="Keep one of them.",
     ),
     refusal(
         "TR118", "fp16 and bf16 evaluation at once", _CHECK,
@@ -248,7 +248,7 @@ CHECKS: tuple[OverrideRule, ...] = (
             'raise ValueError("At most one of fp16 and bf16 can be True for '
             'full eval, but not both")', "precision/both-full-eval"),
         {"args.fp16_full_eval": True, "args.bf16_full_eval": True}, {"args.fp16_full_eval": True},
-        "Keep one of them.",
+        hint="Keep one of them.",
     ),
     refusal(
         "TR119", "a plateau needs an evaluation", _CHECK,
@@ -261,7 +261,7 @@ CHECKS: tuple[OverrideRule, ...] = (
             'eval strategy")', "schedule/hf-plateau"),
         {"args.lr_scheduler_type": "reduce_lr_on_plateau", "args.eval_strategy": "no"},
         {"args.lr_scheduler_type": "linear", "args.eval_strategy": "no"},
-        "Set eval_strategy, or choose another schedule.",
+        hint="Set eval_strategy, or choose another schedule.",
     ),
     _enum("TR120", "optim", "OptimizerNames", "optim/optim-unknown", ("1727",
         "self.optim = OptimizerNames(self.optim)"),
@@ -277,8 +277,8 @@ CHECKS: tuple[OverrideRule, ...] = (
             'raise ValueError(f"Got warmup_steps = {self.warmup_steps}, '
             'Expected value warmup_steps >= 0")', "schedule/negative-warmup"),
         {"args.warmup_steps": -1}, {"args.warmup_steps": 0},
-        "Write 0 or more.",
-        since(NEW),
+        hint="Write 0 or more.",
+        versions=since(NEW),
     ),
     refusal(
         "TR128", "negative warm-up (transformers 5 before 5.23)", _CHECK,
@@ -289,8 +289,8 @@ CHECKS: tuple[OverrideRule, ...] = (
             'raise ValueError("warmup_steps must be an integer or '
             'a float")', "llamafactory/number/warmup-negative"),),
         {"args.warmup_steps": -1}, {"args.warmup_steps": 0},
-        "Write 0 or more.",
-        (Range("transformers", since=FIVE, until=NEW),),
+        hint="Write 0 or more.",
+        versions=(Range("transformers", since=FIVE, until=NEW),),
     ),
     refusal(
         "TR122", "warm-up steps that are no integer (transformers 4)", _CHECK,
@@ -302,8 +302,8 @@ CHECKS: tuple[OverrideRule, ...] = (
             'raise ValueError("warmup_steps must be of type int and must '
             'be 0 or a positive integer.")', "schedule/warmup-fraction", OLD),
         {"args.warmup_steps": 0.1}, {"args.warmup_steps": 5},
-        "Write warmup_ratio for a share.",
-        until(FIVE),
+        hint="Write warmup_ratio for a share.",
+        versions=until(FIVE),
     ),
     refusal(
         "TR123", "prefetching without workers", _CHECK,
@@ -319,8 +319,8 @@ CHECKS: tuple[OverrideRule, ...] = (
             'different process, i.e."', "argument/prefetch"),
         {"args.dataloader_num_workers": 0, "args.dataloader_prefetch_factor": 2},
         {"args.dataloader_num_workers": 0, "args.dataloader_prefetch_factor": None},
-        "Set dataloader_num_workers.",
-        since(FIVE),
+        hint="Set dataloader_num_workers.",
+        versions=since(FIVE),
     ),
 )  # fmt: skip
 
@@ -353,7 +353,7 @@ LAST: tuple[OverrideRule, ...] = (
             'in a different process, i.e."', "argument/prefetch", OLD),
         {"args.dataloader_num_workers": 0, "args.dataloader_prefetch_factor": 2},
         {"args.dataloader_num_workers": 0, "args.dataloader_prefetch_factor": None},
-        "Set dataloader_num_workers.",
-        until(FIVE),
+        hint="Set dataloader_num_workers.",
+        versions=until(FIVE),
     ),
 )  # fmt: skip

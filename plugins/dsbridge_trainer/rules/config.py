@@ -102,7 +102,7 @@ def _fill(
         code, title, "config.process",
         all_of(NOW, is_auto(get(f"ds.{key}"))), f"ds.{key}", value, why,
         ev(CONFIG_FILE, line[0], line[1], case, version),
-        fires, {**fires, f"ds.{key}": 1}, versions,
+        fires, {**fires, f"ds.{key}": 1}, versions=versions,
     )  # fmt: skip
 
 
@@ -132,7 +132,7 @@ PROCESS: tuple[OverrideRule, ...] = (
             'args.save_on_each_node', "other/checkpoint-null"),
         {"process.now": True, "args.save_on_each_node": True, "ds.checkpoint": None},
         {"process.now": True, "args.save_on_each_node": True, "ds.checkpoint": {}},
-        "Remove `checkpoint: null`.",
+        hint="Remove `checkpoint: null`.",
     ),
     write(
         "TR134", "node-local checkpoints", "config.process",

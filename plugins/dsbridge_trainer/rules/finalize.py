@@ -87,8 +87,8 @@ FINALIZE: tuple[OverrideRule, ...] = (
             'entry, "', "model/plain-buckets"),
         {"deepspeed.used": True, "ds.zero_optimization.reduce_bucket_size": "auto", "model": {}},
         {"deepspeed.used": True, "ds.zero_optimization.reduce_bucket_size": "auto", "model.hidden_size": 64},
-        "Write numbers for the three keys.",
-        since(FIVE),
+        hint="Write numbers for the three keys.",
+        versions=since(FIVE),
     ),
     refusal(
         "TR155", "buckets \"auto\" and a model without a config (transformers 4)", "finalize.model",
@@ -100,8 +100,8 @@ FINALIZE: tuple[OverrideRule, ...] = (
             "ds.zero_optimization.reduce_bucket_size": "auto", "prepared.model": {"config": False}},
         {"deepspeed.used": True,
             "ds.zero_optimization.reduce_bucket_size": "auto", "prepared.model": {"config": True}},
-        "Write numbers for the three keys.",
-        until(FIVE),
+        hint="Write numbers for the three keys.",
+        versions=until(FIVE),
     ),
     _bucket("TR203", "reduce_bucket_size", always(), mul(_TEXT, _TEXT), "232",
             'self.fill_only("zero_optimization.reduce_bucket_size", hidden_size * hidden_size)'),
@@ -117,7 +117,7 @@ FINALIZE: tuple[OverrideRule, ...] = (
             "self.warmup_steps if self.warmup_steps > 0 else "
             "math.ceil(num_training_steps * self.warmup_ratio)", "schedule/warmup-ratio", OLD),
         {"deepspeed.used": True}, {"deepspeed.used": False},
-        until(FIVE),
+        versions=until(FIVE),
     ),
     write(
         "TR157", "warm-up steps, or a share", "train.warmup",
@@ -125,7 +125,7 @@ FINALIZE: tuple[OverrideRule, ...] = (
         "Below 1, warmup_steps is a share of all steps; DeepSpeed 0.19.6 refuses 0, so the Trainer fills 1.",
         ev(CONFIG_FILE, "254", "max(1, args.get_warmup_steps(num_training_steps)),", "schedule/both"),
         {"deepspeed.used": True}, {"deepspeed.used": False},
-        since(FIVE),
+        versions=since(FIVE),
     ),
     write(
         "TR158", "the scheduler's total steps", "finalize.scheduler",
@@ -173,6 +173,6 @@ MISMATCH: tuple[OverrideRule, ...] = (
             'TrainingArguments"', "clip/other"),
         {"deepspeed.used": True, "mismatch": {"ds.gradient_clipping": "- ds …"}, "mismatch_steps": {}},
         {"deepspeed.used": True, "mismatch": {}, "mismatch_steps": {}},
-        'Write "auto" in the config, or the same value in both places.',
+        hint='Write "auto" in the config, or the same value in both places.',
     ),
 )  # fmt: skip

@@ -21,7 +21,7 @@ PARSED: tuple[OverrideRule, ...] = (
         "HfArgumentParser converts every word to the field's type and ends the program where it cannot.",
         ev(_PARSER, "338", "namespace, remaining_args = self.parse_known_args(args=args)", "flags/bad-int"),
         {"parser.refused": "train.py: error: argument --bf16: expected one argument"}, {"parser": {}},
-        "Correct the flag.",
+        hint="Correct the flag.",
     ),
     refusal(
         "TR101", "the file of arguments is missing", "parser.words",
@@ -31,7 +31,7 @@ PARSED: tuple[OverrideRule, ...] = (
         "The script opens the file that it names.",
         ev(_PARSER, "403", 'with open(Path(json_file), encoding="utf-8") as open_json_file:', "json/missing"),
         {"parser.missing": "args.json"}, {"parser": {}},
-        "Put the file there, relative to the folder the command runs in.",
+        hint="Put the file there, relative to the folder the command runs in.",
     ),
     refusal(
         "TR102", "the file of arguments is not JSON", "parser.words",
@@ -40,7 +40,7 @@ PARSED: tuple[OverrideRule, ...] = (
         "The file is read by Python's json module, which takes no comments.",
         ev(_PARSER, "404", "data = json.loads(open_json_file.read())", "json/comment"),
         {"parser.text": {"message": "Expecting value: line 1 column 1 (char 0)"}}, {"parser": {}},
-        "Write strict JSON.",
+        hint="Write strict JSON.",
     ),
     refusal(
         "TR103", "an argument that TrainingArguments does not have", "arguments.names",
@@ -53,7 +53,7 @@ PARSED: tuple[OverrideRule, ...] = (
         "TrainingArguments is a dataclass; transformers 5 has taken out many old names.",
         ev(ARGUMENTS_FILE, "180", "class TrainingArguments:", "argument/unknown"),
         {"parser": {"unknown": ["lr"], "class": "TrainingArguments"}}, {"parser": {}},
-        "Remove it, or write today's name: eval_strategy, warmup_steps, train_sampling_strategy.",
+        hint="Remove it, or write today's name: eval_strategy, warmup_steps, train_sampling_strategy.",
     ),
 )  # fmt: skip
 
@@ -69,7 +69,7 @@ LEFT: tuple[OverrideRule, ...] = (
             'raise ValueError(f"Some specified arguments are not used by the '
             'HfArgumentParser: {remaining_args}")', "flags/unknown"),
         {"parser.left": ["--lora_rank", "8"]}, {"parser": {}},
-        "Remove the flag, or give the parser a dataclass that has it.",
+        hint="Remove the flag, or give the parser a dataclass that has it.",
     ),
     refusal(
         "TR127", "keys that no dataclass has", "parser.left",
@@ -81,6 +81,6 @@ LEFT: tuple[OverrideRule, ...] = (
             'raise ValueError(f"Some keys are not used by the HfArgumentParser: '
             '{sorted(unused_keys)}")', "json/unknown"),
         {"parser.keys": ["lora_rank"]}, {"parser": {}},
-        "Remove the key, or give the parser a dataclass that has it.",
+        hint="Remove the key, or give the parser a dataclass that has it.",
     ),
 )  # fmt: skip

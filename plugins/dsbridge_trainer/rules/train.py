@@ -76,7 +76,7 @@ TRAIN: tuple[OverrideRule, ...] = (
             'raise ValueError("Trainer: training requires a train_dataset.")', "data/none"),
         {"script.trains": True,
             "script.data.given": False}, {"script.trains": True, "script.data.given": True},
-        "Pass train_dataset=.",
+        hint="Pass train_dataset=.",
     ),
     refusal(
         "TR187", "a batch of nothing", "train.data",
@@ -90,7 +90,7 @@ TRAIN: tuple[OverrideRule, ...] = (
             "**dataloader_params))", "argument/batch-zero"),
         {"script.trains": True, "args.per_device_train_batch_size": 0},
         {"script.trains": True, "args.per_device_train_batch_size": 1},
-        "Write a positive number.",
+        hint="Write a positive number.",
     ),
     refusal(
         "TR189", "accumulation over no steps", "train.length",
@@ -100,7 +100,7 @@ TRAIN: tuple[OverrideRule, ...] = (
         ev(TRAINER_FILE, "2515", "len_dataloader // args.gradient_accumulation_steps", "argument/steps-zero"),
         {"deepspeed.used": True, "args.gradient_accumulation_steps": 0},
         {"deepspeed.used": True, "args.gradient_accumulation_steps": 1},
-        "Write 1 or more.",
+        hint="Write 1 or more.",
     ),
     write(
         "TR190", "batches of one rank", "train.length",
@@ -151,7 +151,7 @@ OPTIMIZER: tuple[OverrideRule, ...] = (
             '`model.config.hidden_sizes`, " + reasoning', "trainer/model/text-config-two"),),
         {"deepspeed.used": True, "model.text_config.hidden_size": 32, _LEFT[0]: "auto"},
         {"deepspeed.used": True, "model.hidden_size": 32, _LEFT[0]: "auto"},
-        "Remove the two keys: they are ZeRO-3's.",
+        hint="Remove the two keys: they are ZeRO-3's.",
     ),
     refusal(
         "TR192", "bitsandbytes is not installed", "train.optimizer",
@@ -166,8 +166,8 @@ OPTIMIZER: tuple[OverrideRule, ...] = (
             'optimizers: `pip install -U bitsandbytes`"', "optim/optim-bnb"),
         {"deepspeed.used": True, "args.optim": "adamw_bnb_8bit", "fact.bitsandbytes_installed": False},
         {"deepspeed.used": True, "args.optim": "adamw_torch"},
-        "pip install bitsandbytes, or choose another optimizer.",
-        since(FIVE),
+        hint="pip install bitsandbytes, or choose another optimizer.",
+        versions=since(FIVE),
     ),
     refusal(
         "TR201", "bitsandbytes is not installed (transformers 4)", "train.optimizer",
@@ -180,8 +180,8 @@ OPTIMIZER: tuple[OverrideRule, ...] = (
             '`bitsandbytes` is not installed!")', "optim/optim-bnb", OLD),
         {"deepspeed.used": True, "args.optim": "adamw_bnb_8bit", "fact.bitsandbytes_installed": False},
         {"deepspeed.used": True, "args.optim": "adamw_torch"},
-        "pip install bitsandbytes, or choose another optimizer.",
-        until(FIVE),
+        hint="pip install bitsandbytes, or choose another optimizer.",
+        versions=until(FIVE),
     ),
     refusal(
         "TR193", "a learning rate that is text", "train.optimizer",
@@ -195,7 +195,7 @@ OPTIMIZER: tuple[OverrideRule, ...] = (
             "**optimizer_kwargs)", "yaml/lr-text"),
         {"deepspeed.used": True,
             "args.learning_rate": "1e-4"}, {"deepspeed.used": True, "args.learning_rate": 1e-4},
-        "Write 1.0e-4 or 0.0001.",
+        hint="Write 1.0e-4 or 0.0001.",
     ),
     refusal(
         "TR209", "a learning rate that is text, for SGD", "train.optimizer",
@@ -207,7 +207,7 @@ OPTIMIZER: tuple[OverrideRule, ...] = (
             "llamafactory/seed14-017"),),
         {"deepspeed.used": True, "args.learning_rate": "1e-4", "args.optim": "sgd"},
         {"deepspeed.used": True, "args.learning_rate": "1e-4", "args.optim": "adamw_torch"},
-        "Write 1.0e-4 or 0.0001.",
+        hint="Write 1.0e-4 or 0.0001.",
     ),
     write(
         "TR194", "DeepSpeed's own optimizer", "train.optimizer",
@@ -251,7 +251,7 @@ ENGINE: tuple[OverrideRule, ...] = (
                   "Sharded parameters don't have the MiCS_CommGroups attached.", "trainer/zero/mics"),),
         {**MODEL, "ds.zero_optimization.stage": 3, "ds.zero_optimization.mics_shard_size": 2},
         {**MODEL, "ds.zero_optimization.stage": 3},
-        "Remove mics_shard_size; zero_hpz_partition_size is ZeRO++'s like of it.",
+        hint="Remove mics_shard_size; zero_hpz_partition_size is ZeRO++'s like of it.",
     ),
     refusal(
         "TR198", "a schedule with a least rate that is not given", "engine.scheduler",
@@ -265,7 +265,7 @@ ENGINE: tuple[OverrideRule, ...] = (
             'through the `lr_scheduler_kwargs`")', "schedule/hf-min-lr-none"),
         {"prepared.scheduler.callable": True, "args.lr_scheduler_type": "cosine_with_min_lr"},
         {"prepared.scheduler.callable": True, "args.lr_scheduler_type": "cosine"},
-        "Write lr_scheduler_kwargs={\"min_lr_rate\": 0.1}.",
+        hint="Write lr_scheduler_kwargs={\"min_lr_rate\": 0.1}.",
     ),
     refusal(
         "TR199", "a learning rate that is text, and a schedule", "engine.scheduler",
@@ -276,6 +276,6 @@ ENGINE: tuple[OverrideRule, ...] = (
         ev(TRAINER_FILE, "1367", "self.lr_scheduler = get_scheduler(", "argument/lr-text-block"),
         {"prepared.scheduler.callable": True, "ds.optimizer.params.lr": "1e-4"},
         {"prepared.scheduler.callable": True, "ds.optimizer.params.lr": 1e-4},
-        "Write 1.0e-4 or 0.0001.",
+        hint="Write 1.0e-4 or 0.0001.",
     ),
 )  # fmt: skip

@@ -72,7 +72,7 @@ LOAD: tuple[OverrideRule, ...] = (
             '`device_map`.")', "model/device-map"),
         {**MODEL, "ds.zero_optimization.stage": 3, "script.model.device_map": True},
         {**MODEL, "ds.zero_optimization.stage": 2, "script.model.device_map": True},
-        "Remove device_map.",
+        hint="Remove device_map.",
     ),
     refusal(
         "TR206", "ZeRO-3 without a launcher", "model.split",
@@ -85,7 +85,7 @@ LOAD: tuple[OverrideRule, ...] = (
             "trainer/run/python-three"),),
         {**MODEL, "ds.zero_optimization.stage": 3, "fact.mpi4py_installed": False},
         {**MODEL, "ds.zero_optimization.stage": 3, "env.RANK": "0"},
-        "Start it with torchrun or deepspeed.",
+        hint="Start it with torchrun or deepspeed.",
     ),
     refusal(
         "TR200", "AutoTP under ZeRO-3", "model.split",
@@ -105,8 +105,8 @@ LOAD: tuple[OverrideRule, ...] = (
             "ds.tensor_parallel.autotp_size": 2},
         {**MODEL, "args.deepspeed": "ds.json", "ds.zero_optimization.stage": 1,
             "ds.tensor_parallel.autotp_size": 2},
-        "Use ZeRO-1 with tensor parallelism.",
-        since(FIVE),
+        hint="Use ZeRO-1 with tensor parallelism.",
+        versions=since(FIVE),
     ),
 )  # fmt: skip
 
@@ -143,7 +143,7 @@ EARLY: tuple[OverrideRule, ...] = (
         "The Trainer would have nothing to evaluate.",
         ev(TRAINER_FILE, "446", _EVAL_QUOTE, "argument/eval-without-data", OLD),
         {"args.eval_strategy": "steps"}, {"args.eval_strategy": "no"},
-        "Pass eval_dataset, or write eval_strategy=\"no\".", until(FIVE),
+        hint="Pass eval_dataset, or write eval_strategy=\"no\".", versions=until(FIVE),
     ),
     refusal(
         "TR208", "Trainer(tokenizer=...)", "init.early",
@@ -153,7 +153,7 @@ EARLY: tuple[OverrideRule, ...] = (
         "transformers 5 has taken the old name out.",
         ev(TRAINER_FILE, "386", "processing_class: PreTrainedTokenizerBase", "model/tokenizer"),
         {"script.tokenizer": True}, {"script.tokenizer": False},
-        "Write processing_class=.", since(FIVE),
+        hint="Write processing_class=.", versions=since(FIVE),
     ),
     refusal(
         "TR174", "two numbers of accumulation steps", "init.accelerator",
@@ -171,7 +171,7 @@ EARLY: tuple[OverrideRule, ...] = (
             'passed `TrainingArguments`"', "argument/accelerator-steps"),
         {_KEY: 4, "args.gradient_accumulation_steps": 2},
         {_KEY: 4, "args.gradient_accumulation_steps": 1},
-        "Keep gradient_accumulation_steps.",
+        hint="Keep gradient_accumulation_steps.",
     ),
     write(
         "TR175", "accumulation steps of accelerator_config", "init.accelerator",
@@ -190,7 +190,7 @@ EARLY: tuple[OverrideRule, ...] = (
         "config only.",
         ev(TRAINER_FILE, "825", 'grad_acc_kwargs["num_steps"] = 1', "launch/steps-auto"),
         {"deepspeed.used": True}, {"deepspeed.used": False},
-        since(FIVE),
+        versions=since(FIVE),
     ),
 )  # fmt: skip
 
@@ -206,7 +206,7 @@ CHECKS: tuple[OverrideRule, ...] = (
             '`save_only_model` along with `load_best_model_at_end`.")', "argument/best-only-model"),
         {"deepspeed.used": True, "args.save_only_model": True, "args.load_best_model_at_end": True},
         {"deepspeed.used": True, "args.save_only_model": True, "args.load_best_model_at_end": False},
-        "Remove one of the two.",
+        hint="Remove one of the two.",
     ),
     refusal(
         "TR178", "auto_find_batch_size under ZeRO-3", "init.model",
@@ -222,7 +222,7 @@ CHECKS: tuple[OverrideRule, ...] = (
             'Please consider using Zero-2, Zero-1, or FSDP"', "argument/find-batch-3"),
         {"deepspeed.used": True, "args.auto_find_batch_size": True, "ds.zero_optimization.stage": 3},
         {"deepspeed.used": True, "args.auto_find_batch_size": True, "ds.zero_optimization.stage": 2},
-        "Choose the batch size yourself.",
+        hint="Choose the batch size yourself.",
     ),
     refusal(
         "TR179", "a Trainer without a model", "init.model",
@@ -233,7 +233,7 @@ CHECKS: tuple[OverrideRule, ...] = (
             'raise RuntimeError("`Trainer` requires either a `model` or `model_init` '
             'argument")', "model/none"),
         {"script.model.way": "none"}, {"script.model.way": "own"},
-        "Pass model=.",
+        hint="Pass model=.",
     ),
     refusal(
         "TR181", "FSDP and DeepSpeed at once", "init.check",
@@ -246,7 +246,7 @@ CHECKS: tuple[OverrideRule, ...] = (
             '"Using --fsdp xxx together with --deepspeed is not possible, deactivate one '
             'of those flags."', "argument/fsdp"),
         {"deepspeed.used": True, "args.fsdp": "full_shard"}, {"deepspeed.used": True, "args.fsdp": None},
-        "Keep one of them.",
+        hint="Keep one of them.",
     ),
     refusal(
         "TR182", "evaluation without data", "init.check", _NO_EVAL_DATA,
@@ -254,7 +254,7 @@ CHECKS: tuple[OverrideRule, ...] = (
         "The Trainer would have nothing to evaluate.",
         ev(TRAINER_FILE, "684", _EVAL_QUOTE, "argument/eval-without-data"),
         {"args.eval_strategy": "steps"}, {"args.eval_strategy": "no"},
-        "Pass eval_dataset, or write eval_strategy=\"no\".", since(FIVE),
+        hint="Pass eval_dataset, or write eval_strategy=\"no\".", versions=since(FIVE),
     ),
     refusal(
         "TR183", "a stream without max_steps", "init.check",
@@ -266,6 +266,6 @@ CHECKS: tuple[OverrideRule, ...] = (
             'cannot be inferred; "', "data/stream"),
         {"script.data.stream": True, "args.max_steps": -1},
         {"script.data.stream": True, "args.max_steps": 10},
-        "Write max_steps.",
+        hint="Write max_steps.",
     ),
 )  # fmt: skip

@@ -8,9 +8,8 @@ from typing import Any
 from dsbridge.rulebook import (
     Evidence,
     Expr,
-    Loudness,
     OverrideRule,
-    Refusal,
+    Rows,
     all_of,
     differs,
     get,
@@ -27,73 +26,13 @@ CONVERTED = all_of(
 )
 USED = is_set(get("ds"))
 
+_ROWS = Rows("xtuner", "xtuner", VERSIONS["xtuner"])
+refusal, write = _ROWS.refusal, _ROWS.write
+
 
 def ev(package: str, file: str, lines: str, quote: str, recorded: str) -> tuple[Evidence, ...]:
     """One piece of evidence in the versions that were recorded."""
     return (Evidence(package, VERSIONS[package], file, lines, quote, f"xtuner/{recorded}"),)
-
-
-def refusal(
-    code: str,
-    title: str,
-    moment: str,
-    when: Expr,
-    error: tuple[Any, Any, Any],
-    why: str,
-    hint: str,
-    evidence: tuple[Evidence, ...],
-    fires: Mapping[str, Any],
-    holds: Mapping[str, Any],
-) -> OverrideRule:
-    """A row that stops the run. `error` is type, message and fields."""
-    return OverrideRule(
-        code=code,
-        title=title,
-        layer="xtuner",
-        moment=f"xtuner.{moment}",
-        when=when,
-        why=why,
-        evidence=evidence,
-        fires=fires,
-        holds=holds,
-        refuses=Refusal(*error),
-        loudness=Loudness.RAISES,
-        hint=hint,
-    )
-
-
-def write(
-    code: str,
-    title: str,
-    moment: str,
-    when: Expr,
-    path: str | Expr,
-    value: Any,
-    why: str,
-    evidence: tuple[Evidence, ...],
-    fires: Mapping[str, Any],
-    holds: Mapping[str, Any],
-    loudness: Loudness = Loudness.SILENT,
-    hint: str = "",
-    asked: Expr | None = None,
-) -> OverrideRule:
-    """A row that writes."""
-    return OverrideRule(
-        code=code,
-        title=title,
-        layer="xtuner",
-        moment=f"xtuner.{moment}",
-        when=when,
-        why=why,
-        evidence=evidence,
-        fires=fires,
-        holds=holds,
-        writes=path,
-        value=value,
-        asked=asked,
-        loudness=loudness,
-        hint=hint,
-    )
 
 
 def lacks(
@@ -115,10 +54,10 @@ def lacks(
         all_of(when, missing(get(f"cfg.{path}"))),
         ("AttributeError", f"'ConfigDict' object has no attribute '{key}'", (f"cfg.{path}",)),
         why,
-        f"Write `{path}` in the config.",
         evidence,
         fires,
         holds,
+        hint=f"Write `{path}` in the config.",
     )
 
 

@@ -46,7 +46,16 @@ def _assertion(
     why = "check_cfg looks at this before the model is loaded."
     proof = ev("xtuner", TRAIN, "0", quote, recorded)
     return refusal(
-        code, title, "check", when, ("AssertionError", message, fields), why, hint, proof, fires, holds
+        code,
+        title,
+        "check",
+        when,
+        ("AssertionError", message, fields),
+        why,
+        proof,
+        fires,
+        holds,
+        hint=hint,
     )
 
 
@@ -78,10 +87,10 @@ CHECK = (
             ("cfg.train_dataloader.batch_size",),
         ),
         "Samples are packed into one row, so the batch size must be 1.",
-        "Write batch_size = 1, and raise accumulative_counts instead.",
         ev("xtuner", TRAIN, "0", "raise NotImplementedError(", "sequence/varlen-batch-2"),
         {"cfg.use_varlen_attn": True, "cfg.train_dataloader.batch_size": 2},
         {"cfg.use_varlen_attn": False, "cfg.train_dataloader.batch_size": 2},
+        hint="Write batch_size = 1, and raise accumulative_counts instead.",
     ),
     _assertion(
         "XT112",

@@ -51,10 +51,11 @@ DEEPSPEED = (
         all_of(CONVERTED, is_set(get("dsfile.problem"))),
         (get("dsfile.problem.type"), get("dsfile.problem.message"), ("flags.deepspeed",)),
         "XTuner takes a file or one of its five names, and reads strict JSON with a mapping at the top.",
-        "Give a path or deepspeed_zero1, _zero2, _zero2_offload, _zero3, _zero3_offload; no comments in it.",
         ev("xtuner", TRAIN, "0", "ds_cfg = json.load(f)", "text/comment"),
         {**_WHOLE, "dsfile.problem": {"type": "FileNotFoundError", "message": "Cannot find x"}},
         _WHOLE,
+        hint="Give a path or deepspeed_zero1, _zero2, _zero2_offload, _zero3, _zero3_offload; "
+        "no comments in it.",
     ),
     write(
         "XT123",
@@ -73,8 +74,8 @@ DEEPSPEED = (
         ),
         {**_ASKED, "cfg.optim_wrapper.type": "DeepSpeedOptimWrapper", "ds": {}},
         {**_WHOLE, "ds": {}},
-        Loudness.LOGGED,
-        "Write type=AmpOptimWrapper in the config, or give it strategy and runner_type.",
+        loudness=Loudness.LOGGED,
+        hint="Write type=AmpOptimWrapper in the config, or give it strategy and runner_type.",
     ),
     lacks(
         "XT124",
@@ -107,7 +108,6 @@ DEEPSPEED = (
             ("cfg.optim_wrapper.clip_grad",),
         ),
         "XTuner asks clip_grad for max_norm.",
-        "Write clip_grad=dict(max_norm=1.0).",
         ev(
             "xtuner",
             TRAIN,
@@ -117,6 +117,7 @@ DEEPSPEED = (
         ),
         {**_WHOLE, "cfg.optim_wrapper.clip_grad": 1.0},
         {**_WHOLE, "cfg.optim_wrapper.clip_grad": {}},
+        hint="Write clip_grad=dict(max_norm=1.0).",
     ),
     lacks(
         "XT127",

@@ -36,10 +36,10 @@ def _no_mapping(code: str, block: str, quote: str, recorded: str) -> OverrideRul
         all_of(CONVERTED, truthy(value), no(is_a(value, "dict"))),
         ("AttributeError", text("'{}' object has no attribute 'get'", type_name(value)), (f"ds.{block}",)),
         _WHY,
-        f'Write "{block}": {{"enabled": true}}, or leave it out.',
         ev("xtuner", _CODE, "0", quote, recorded),
         {**_ON, f"ds.{block}": True},
         {**_ON, f"ds.{block}": {}},
+        hint=f'Write "{block}": {{"enabled": true}}, or leave it out.',
     )
 
 
@@ -67,10 +67,10 @@ def _no_key(code: str, block: str, when: Expr, quote: str, recorded: str) -> Ove
         all_of(CONVERTED, _BOTH, missing(get(f"ds.{block}.enabled")), when),
         ("KeyError", "'enabled'", (f"ds.{block}.enabled",)),
         "With both blocks in the file XTuner looks at `enabled` of each.",
-        f'Write "enabled" in `{block}`, or leave the block out.',
         ev("xtuner", _CODE, "0", quote, recorded),
         {**_ON, f"ds.{block}": {"x": 1}, f"ds.{other}.enabled": True},
         {**_ON, f"ds.{block}.enabled": False, f"ds.{other}.enabled": False},
+        hint=f'Write "enabled" in `{block}`, or leave the block out.',
     )
 
 

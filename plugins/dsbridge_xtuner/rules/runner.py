@@ -88,7 +88,6 @@ RUNNER = (
             ("cfg.optim_wrapper.type",),
         ),
         "The own DeepSpeedOptimWrapper makes XTuner ignore --deepspeed; it takes an optimizer only.",
-        "Write type=AmpOptimWrapper, and let --deepspeed do the rest.",
         ev(
             "mmengine",
             "_strategy/deepspeed.py",
@@ -98,6 +97,7 @@ RUNNER = (
         ),
         {"cfg.optim_wrapper": {"type": "DeepSpeedOptimWrapper", "clip_grad": {}}},
         {"cfg.optim_wrapper": {"type": "DeepSpeedOptimWrapper"}},
+        hint="Write type=AmpOptimWrapper, and let --deepspeed do the rest.",
     ),
     refusal(
         "XT142",
@@ -106,10 +106,10 @@ RUNNER = (
         all_of(USED, missing(get("cfg.model"))),
         ("KeyError", "'model'", ("cfg.model",)),
         "The runner takes the model from the config.",
-        "Write `model` in the config.",
         ev("mmengine", _CODE, "0", "model=cfg['model'],", "config/model-missing"),
         {"ds": {}, "cfg.train_cfg": {}},
         {"ds": {}, "cfg.model": {}},
+        hint="Write `model` in the config.",
     ),
     refusal(
         "XT143",
@@ -126,7 +126,6 @@ RUNNER = (
             tuple(f"cfg.{name}" for name in _PARTS),
         ),
         "The runner takes all three, or none of them.",
-        "Write train_dataloader, train_cfg and optim_wrapper.",
         ev(
             "mmengine",
             _CODE,
@@ -136,6 +135,7 @@ RUNNER = (
         ),
         {"ds": {}, "cfg.train_dataloader": {}, "cfg.optim_wrapper": {}},
         _WHOLE,
+        hint="Write train_dataloader, train_cfg and optim_wrapper.",
     ),
     refusal(
         "XT144",
@@ -144,9 +144,9 @@ RUNNER = (
         all_of(USED, absent("cfg.env_cfg")),
         ("TypeError", "dict() argument after ** must be a mapping, not NoneType", ("cfg.env_cfg",)),
         "FlexibleRunner hands env_cfg on without a default.",
-        'Write env_cfg = dict(dist_cfg=dict(backend="nccl")).',
         ev("mmengine", _CODE, "0", "**env_cfg,", "config/env-cfg-missing"),
         {"ds": {}, "cfg.train_cfg": {}},
         {"ds": {}, "cfg.env_cfg": {}},
+        hint='Write env_cfg = dict(dist_cfg=dict(backend="nccl")).',
     ),
 )

@@ -17,10 +17,11 @@ START = (
         is_set(_FLAGS),
         (get("flags.problem.type"), get("flags.problem.message"), get("flags.problem.fields")),
         "argparse stops at a flag that it does not know, or whose value it cannot take.",
-        "`xtuner train --help` lists the flags; settings of the config go behind --cfg-options as KEY=VALUE.",
         ev("xtuner", TRAIN, "0", "args = parser.parse_args()", "flag/unknown"),
         {"flags.problem": _PROBLEM},
         {"flags.config": "cfg.py"},
+        hint="`xtuner train --help` lists the flags; settings of the config go behind --cfg-options "
+        "as KEY=VALUE.",
     ),
     refusal(
         "XT101",
@@ -29,10 +30,10 @@ START = (
         truthy(get("config.missing")),
         ("FileNotFoundError", text("Cannot find {}", get("flags.config")), ("flags.config",)),
         "XTuner looks for a file first, then among the names of its own configs.",
-        "Give the path of your config, or a name that `xtuner list-cfg` prints.",
         ev("xtuner", TRAIN, "0", 'raise FileNotFoundError(f"Cannot find {args.config}")', "flag/name-gone"),
         {"config.missing": True, "flags.config": "x"},
         {"flags.config": "cfg.py"},
+        hint="Give the path of your config, or a name that `xtuner list-cfg` prints.",
     ),
     refusal(
         "XT105",
@@ -41,10 +42,10 @@ START = (
         is_set(get("config.problem")),
         (get("config.problem.type"), get("config.problem.message"), get("config.problem.fields")),
         "mmengine imports nothing while it reads a config: an imported name, `os` too, can only be named.",
-        "Write the value out, or give it with --cfg-options.",
         ev("mmengine", "config/lazy.py", "0", "raise RuntimeError()", "followed/environ-get"),
         {"config.problem": {"type": "RuntimeError", "message": "", "fields": ["config"]}},
         {"flags.config": "cfg.py"},
+        hint="Write the value out, or give it with --cfg-options.",
     ),
     refusal(
         "XT102",
@@ -53,7 +54,6 @@ START = (
         is_set(_OPTIONS),
         (get("options.problem.type"), get("options.problem.message"), get("options.problem.fields")),
         "mmengine merges `a.b=1` below `a` only if `a` is a mapping or a list.",
-        "Name a key that the config has.",
         ev(
             "mmengine",
             "config/config.py",
@@ -63,6 +63,7 @@ START = (
         ),
         {"options.problem": _PROBLEM},
         {"cfg.use_varlen_attn": False},
+        hint="Name a key that the config has.",
     ),
     refusal(
         "XT103",
@@ -71,7 +72,6 @@ START = (
         all_of(is_set(get("flags.resume")), truthy(get("flags.resume_missing"))),
         ("FileNotFoundError", text("Cannot find {}", get("flags.resume")), ("flags.resume",)),
         "XTuner takes the seed from the checkpoint before anything else.",
-        "Give the checkpoint's file or folder.",
         ev(
             "xtuner",
             "tools/utils.py",
@@ -81,6 +81,7 @@ START = (
         ),
         {"flags.resume": "x.pth", "flags.resume_missing": True},
         {"flags.resume": "x.pth"},
+        hint="Give the checkpoint's file or folder.",
     ),
     refusal(
         "XT104",
@@ -89,7 +90,6 @@ START = (
         is_set(get("named.problem")),
         (get("named.problem.type"), get("named.problem.message"), ("flags.deepspeed",)),
         "XTuner looks for a file first, then among the five that it brings.",
-        "Give a path, or deepspeed_zero1, _zero2, _zero2_offload, _zero3 or _zero3_offload.",
         ev(
             "xtuner",
             TRAIN,
@@ -99,5 +99,6 @@ START = (
         ),
         {"named.problem": {"type": "FileNotFoundError", "message": "Cannot find x"}},
         {"flags.deepspeed": "ds.json"},
+        hint="Give a path, or deepspeed_zero1, _zero2, _zero2_offload, _zero3 or _zero3_offload.",
     ),
 )

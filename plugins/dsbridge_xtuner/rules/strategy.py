@@ -55,10 +55,10 @@ def _not_launched(
         all_of(USED, eq(get("run.launcher"), launcher), no(truthy(get(f"run.{has}")))),
         ("KeyError", f"'{variable}'", ("flags.launcher",)),
         f"mmengine reads {variable}, which nobody has set for this process.",
-        "Start it with `NPROC_PER_NODE=N xtuner train`, torchrun or srun.",
         ev("mmengine", "dist/utils.py", "0", quote, recorded),
         {"ds": {}, "run.launcher": launcher},
         {"ds": {}, "run.launcher": launcher, f"run.{has}": True},
+        hint="Start it with `NPROC_PER_NODE=N xtuner train`, torchrun or srun.",
     )
 
 
@@ -72,10 +72,10 @@ def _offload(code: str, name: str, recorded: str) -> OverrideRule:
         all_of(_SHARDED, _given(value), no(is_a(value, "dict"))),
         ("AttributeError", text("'{}' object has no attribute 'get'", type_name(value)), (f"ds.{path}",)),
         "transformers asks where ZeRO-2 and ZeRO-3 offload to.",
-        f'Write "{name}": {{"device": "cpu"}}.',
         ev("accelerate", "utils/deepspeed.py", "0", "return config.get(ds_key, default)", recorded),
         {**_TELLS, f"ds.{path}": True},
         {**_TELLS, f"ds.{path}": {}},
+        hint=f'Write "{name}": {{"device": "cpu"}}.',
     )
 
 
@@ -115,7 +115,6 @@ _SETUP = (
             ("cfg.sequence_parallel_size",),
         ),
         "Every sequence group has sequence_parallel_size ranks.",
-        "Choose a size that divides the number of GPUs.",
         ev(
             "xtuner",
             "parallel/sequence/setup_distributed.py",
@@ -125,6 +124,7 @@ _SETUP = (
         ),
         {**_TELLS, "cfg.sequence_parallel_size": 3, "run.launcher": "pytorch", "fact.world_size": 4},
         {**_TELLS, "cfg.sequence_parallel_size": 2, "run.launcher": "pytorch", "fact.world_size": 4},
+        hint="Choose a size that divides the number of GPUs.",
     ),
 )
 _WRITES = (
@@ -145,8 +145,8 @@ _WRITES = (
         ),
         {**_ON, "cfg.optim_wrapper.accumulative_counts": 4},
         {**_ON, "cfg.optim_wrapper.accumulative_counts": None},
-        Loudness.LOGGED,
-        "Write optim_wrapper.accumulative_counts.",
+        loudness=Loudness.LOGGED,
+        hint="Write optim_wrapper.accumulative_counts.",
     ),
     write(
         "XT156",
@@ -177,8 +177,8 @@ _WRITES = (
         ev("xtuner", TRAIN, "0", "mm_max_norm = 1.0", "config/clip-missing-file"),
         _ON,
         {"ds": {}},
-        Loudness.LOGGED,
-        "Write optim_wrapper.clip_grad=dict(max_norm=...); max_norm=0 turns clipping off.",
+        loudness=Loudness.LOGGED,
+        hint="Write optim_wrapper.clip_grad=dict(max_norm=...); max_norm=0 turns clipping off.",
     ),
     write(
         "XT158",
@@ -197,8 +197,8 @@ _WRITES = (
         ),
         {"ds": {}, "cfg.train_dataloader.batch_size": 2},
         {"ds": {}},
-        Loudness.LOGGED,
-        "Write train_dataloader.batch_size.",
+        loudness=Loudness.LOGGED,
+        hint="Write train_dataloader.batch_size.",
     ),
     write(
         "XT159",
@@ -229,12 +229,12 @@ _TRANSFORMERS = (
             ("ds.zero_optimization",),
         ),
         "transformers asks for the stage.",
-        'Write "zero_optimization": {"stage": 2}.',
         ev(
             "accelerate", "utils/deepspeed.py", "0", "return config.get(ds_key, default)", "zero/block-number"
         ),
         {"ds.zero_optimization": 2, "strategy.kind": "xtuner"},
         _TELLS,
+        hint='Write "zero_optimization": {"stage": 2}.',
     ),
     _offload("XT161", "offload_optimizer", "zero/offload-is-true"),
     _offload("XT162", "offload_param", "zero/offload-param-text"),
@@ -249,10 +249,10 @@ _TRANSFORMERS = (
             ("ds.zero_optimization.offload_optimizer.device",),
         ),
         "transformers collects the devices in a set.",
-        'Write "device": "cpu".',
         ev("accelerate", "utils/deepspeed.py", "0", "offload_devices = set(", "zero/offload-device-list"),
         {**_TELLS, "ds.zero_optimization.offload_optimizer.device": ["cpu"]},
         {**_TELLS, "ds.zero_optimization.offload_optimizer.device": "cpu"},
+        hint='Write "device": "cpu".',
     ),
 )
 STRATEGY = (*_SETUP, *_WRITES, *_TRANSFORMERS)

@@ -67,7 +67,6 @@ _TRAIN = (
             ("cfg.train_cfg.max_epochs",),
         ),
         "TrainLoop takes one of the two.",
-        "Write train_cfg = dict(type=TrainLoop, max_epochs=3).",
         ev(
             "xtuner",
             "engine/runner/loops.py",
@@ -77,6 +76,7 @@ _TRAIN = (
         ),
         _RUNS,
         {**_RUNS, "cfg.train_cfg.max_epochs": 1},
+        hint="Write train_cfg = dict(type=TrainLoop, max_epochs=3).",
     ),
     refusal(
         "XT171",
@@ -89,7 +89,6 @@ _TRAIN = (
             ("cfg.train_cfg.max_iters",),
         ),
         "TrainLoop takes one of the two.",
-        "Leave one out.",
         ev(
             "xtuner",
             "engine/runner/loops.py",
@@ -99,6 +98,7 @@ _TRAIN = (
         ),
         {**_RUNS, "cfg.train_cfg.max_epochs": 1, "cfg.train_cfg.max_iters": 1},
         {**_RUNS, "cfg.train_cfg.max_epochs": 1},
+        hint="Leave one out.",
     ),
     refusal(
         "XT172",
@@ -111,7 +111,6 @@ _TRAIN = (
             ("cfg.train_dataloader.batch_size",),
         ),
         "torch's BatchSampler checks it when the loader is made.",
-        "Write a whole number.",
         (
             Evidence(
                 "torch",
@@ -124,6 +123,7 @@ _TRAIN = (
         ),
         {"ds": {}, "cfg.train_dataloader.batch_size": 2.5},
         {"ds": {}, "cfg.train_dataloader.batch_size": 2},
+        hint="Write a whole number.",
     ),
 )
 _OPTIM = (
@@ -165,7 +165,6 @@ _OPTIM = (
         all_of(USED, is_a(_OPTIMIZER, "dict"), missing(_TYPE)),
         ("KeyError", "'type'", ("cfg.optim_wrapper.optimizer.type",)),
         "mmengine builds the optimizer by its type.",
-        "Write optimizer=dict(type=AdamW, lr=2e-5).",
         ev(
             "mmengine",
             "optim/optimizer/default_constructor.py",
@@ -175,6 +174,7 @@ _OPTIM = (
         ),
         {"ds": {}, "cfg.optim_wrapper.optimizer": {}},
         {"ds": {}, "cfg.optim_wrapper.optimizer.type": _ADAM},
+        hint="Write optimizer=dict(type=AdamW, lr=2e-5).",
     ),
     refusal(
         "XT175",
@@ -183,7 +183,6 @@ _OPTIM = (
         all_of(USED, is_a(_TYPE, "str"), no(has(_NAMES, _TYPE))),
         ("TypeError", "None is not a callable object", ("cfg.optim_wrapper.optimizer.type",)),
         "A type that is text is looked up among the registered optimizers.",
-        "Import the class and write it without quotes.",
         ev(
             "mmengine",
             "optim/optimizer/default_constructor.py",
@@ -193,6 +192,7 @@ _OPTIM = (
         ),
         {"ds": {}, "cfg.optim_wrapper.optimizer.type": "AdamWW"},
         {"ds": {}, "cfg.optim_wrapper.optimizer.type": "AdamW"},
+        hint="Import the class and write it without quotes.",
     ),
     refusal(
         "XT176",
@@ -205,7 +205,6 @@ _OPTIM = (
             ("cfg.optim_wrapper.optimizer",),
         ),
         "mmengine hands everything in `optimizer` to its class.",
-        "Leave the argument out.",
         ev(
             "mmengine",
             "registry/build_functions.py",
@@ -215,6 +214,7 @@ _OPTIM = (
         ),
         {"ds": {}, "cfg.optim_wrapper.optimizer": {"type": _ADAM, "momentum": 0.9}},
         {"ds": {}, "cfg.optim_wrapper.optimizer": {"type": _ADAM, "lr": 0.1}},
+        hint="Leave the argument out.",
     ),
     write(
         "XT177",
@@ -241,11 +241,11 @@ _OPTIM = (
         all_of(_LONELY, no(fact("mpi4py_installed"))),
         ("ModuleNotFoundError", "No module named 'mpi4py'", ("run.ranks",)),
         "Without torchrun's variables DeepSpeed asks MPI, through mpi4py.",
-        "Start it with NPROC_PER_NODE=2 or more; for one GPU set RANK=0 WORLD_SIZE=1 MASTER_ADDR=127.0.0.1 "
-        "MASTER_PORT=29500.",
         ev("deepspeed", "comm/comm.py", "0", "from mpi4py import MPI", "start/one"),
         {"ds": {}, "fact.mpi4py_installed": False},
         {"ds": {}, "fact.mpi4py_installed": True},
+        hint="Start it with NPROC_PER_NODE=2 or more; for one GPU set RANK=0 WORLD_SIZE=1 "
+        "MASTER_ADDR=127.0.0.1 MASTER_PORT=29500.",
     ),
 )
 _DEGREE = choose(is_a(SEQUENCE, "number"), less(1, SEQUENCE), False)
