@@ -11,8 +11,10 @@ import signal
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from conformance.oracle.case import Case, Observation
 from conformance.oracle.child import observe
@@ -33,20 +35,48 @@ def versions() -> dict[str, str]:
     return found
 
 
-def run_case(case: Case, tiny: Path, keep: Path | None = None) -> Observation:
-    """Fork, run, and read what the child wrote. A child that hangs is ended and said so."""
+class Running(NamedTuple):
+    """A forked child that runs one case."""
+
+    case: Case
+    folder: Path
+    pid: int
+    pidfd: int
+    deadline: float
+
+
+def _start(case: Case, tiny: Path) -> Running:
     folder = Path(tempfile.mkdtemp(prefix="case-"))
-    work, answer, log = folder / "work", folder / "answer.json", folder / "log.txt"
-    work.mkdir()
+    (folder / "work").mkdir()
     pid = os.fork()
     if pid == 0:
-        _child(case, work, tiny, answer, log)
+        _child(case, folder / "work", tiny, folder / "answer.json", folder / "log.txt")
+    return Running(
+        case, folder, pid, os.pidfd_open(pid), time.monotonic() + float(case.get("timeout", TIMEOUT))
+    )
+
+
+def _ended(running: Running) -> str:
+    """How the child ended; "" while it runs. One that hangs is ended."""
+    left = running.deadline - time.monotonic()
+    if select.select([running.pidfd], [], [], 0)[0]:
+        return f"status {os.waitpid(running.pid, 0)[1]}"
+    if left > 0:
+        return ""
+    os.killpg(running.pid, signal.SIGKILL)
+    os.waitpid(running.pid, 0)
+    return "no end in time"
+
+
+def _seen(running: Running, ended: str, keep: Path | None) -> Observation:
+    """What the child wrote."""
+    os.close(running.pidfd)
+    answer, log = running.folder / "answer.json", running.folder / "log.txt"
     try:
-        ended = _wait(pid, float(case.get("timeout", TIMEOUT)))
         text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
         if keep:
             keep.mkdir(parents=True, exist_ok=True)
-            (keep / f"{case['id'].replace('/', '_')}.log").write_text(text, encoding="utf-8")
+            (keep / f"{running.case['id'].replace('/', '_')}.log").write_text(text, encoding="utf-8")
         if not answer.is_file():
             return {"outcome": "broken", "error": {"ended": ended, "log": text[-1500:]}}
         seen: Observation = json.loads(answer.read_text(encoding="utf-8"))
@@ -54,22 +84,11 @@ def run_case(case: Case, tiny: Path, keep: Path | None = None) -> Observation:
         if error and error["type"] == "SystemExit":
             # argparse says why on stderr
             lines = [line for line in text.splitlines() if line.strip()]
-            error["message"] = lines[-1].replace(str(work.resolve()), "<case>") if lines else error["message"]
+            work = str((running.folder / "work").resolve())
+            error["message"] = lines[-1].replace(work, "<case>") if lines else error["message"]
         return seen
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _wait(pid: int, timeout: float) -> str:
-    pidfd = os.pidfd_open(pid)
-    try:
-        if not select.select([pidfd], [], [], timeout)[0]:
-            os.killpg(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            return f"no end after {timeout:.0f} s"
-        return f"status {os.waitpid(pid, 0)[1]}"
-    finally:
-        os.close(pidfd)
+        shutil.rmtree(running.folder, ignore_errors=True)
 
 
 def _child(case: Case, work: Path, tiny: Path, answer: Path, log: Path) -> None:
@@ -98,13 +117,22 @@ def _child(case: Case, work: Path, tiny: Path, answer: Path, log: Path) -> None:
 
 
 def run_all(
-    env: str, cases: Iterable[Case], tiny: Path, keep: Path | None = None
+    env: str, cases: Iterable[Case], tiny: Path, keep: Path | None = None, jobs: int = 1
 ) -> Iterator[tuple[Case, Observation]]:
-    """Every case with its observation, in order."""
+    """Every case with its observation, as they end; `jobs` of them run at a time."""
     child.preload(env)
-    start = time.monotonic()
-    for done, case in enumerate(cases, 1):
-        yield case, run_case(case, tiny, keep)
-        if done % 25 == 0:
-            rate = 60 * done / (time.monotonic() - start)
-            print(f"{done} cases, {rate:.0f} a minute", file=sys.stderr, flush=True)
+    begin, done = time.monotonic(), 0
+    waiting, running = deque(cases), list[Running]()
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            running.append(_start(waiting.popleft(), tiny))
+        wait = max(0.0, min(one.deadline for one in running) - time.monotonic())
+        select.select([one.pidfd for one in running], [], [], wait)
+        for one in running[:]:
+            if ended := _ended(one):
+                running.remove(one)
+                yield one.case, _seen(one, ended, keep)
+                done += 1
+                if done % 25 == 0:
+                    rate = 60 * done / (time.monotonic() - begin)
+                    print(f"{done} cases, {rate:.0f} a minute", file=sys.stderr, flush=True)

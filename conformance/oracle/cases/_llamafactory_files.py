@@ -118,7 +118,9 @@ def words_of(settings: Mapping[str, Any]) -> list[str]:
 
 def absent(settings: Mapping[str, Any]) -> dict[str, bool]:
     """The facts about packages that these settings need."""
-    return {f"has_{package}": False for name, package in ABSENT.items() if settings.get(name)}
+    found = {f"has_{package}": False for name, package in ABSENT.items() if settings.get(name)}
+    method = settings.get("quantization_method")
+    return {**found, f"has_{method}": False} if method in ("hqq", "eetq") else found
 
 
 def case(

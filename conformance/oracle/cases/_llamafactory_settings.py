@@ -11,6 +11,8 @@ from conformance.oracle.cases._llamafactory_files import GONE, OPTIMIZER, SCHEDU
 
 Change = tuple[dict[str, Any], dict[str, Any]] | tuple[dict[str, Any], dict[str, Any], str]
 BOTH: dict[str, Any] = {"optimizer": OPTIMIZER, "scheduler": SCHEDULER}
+EVALUATE: dict[str, Any] = {"do_train": GONE, "do_eval": True, "val_size": 0.25}
+TOTAL: dict[str, Any] = {**SCHEDULER, "params": {**SCHEDULER["params"], "total_num_steps": 30}}
 EPOCHS: dict[str, Any] = {"max_steps": GONE, "num_train_epochs": 3.0}
 
 NUMBERS: dict[str, Change] = {
@@ -117,6 +119,14 @@ METHODS: dict[str, Change] = {
         {},
         "z3",
     ),
+    "quantized-hqq": (
+        {"quantization_bit": 4, "quantization_method": "hqq", "finetuning_type": "lora"},
+        {},
+    ),
+    "quantized-eetq": (
+        {"quantization_bit": 8, "quantization_method": "eetq", "finetuning_type": "lora"},
+        {},
+    ),
     "quantized-hqq-7": (
         {"quantization_bit": 7, "quantization_method": "hqq", "finetuning_type": "lora"},
         {},
@@ -187,11 +197,16 @@ DATA: dict[str, Change] = {
         {},
     ),
     "predict-only": ({"do_train": GONE, "do_predict": True, "val_size": 0.1}, {}),
-    "evaluate-only": ({"do_train": GONE, "do_eval": True, "val_size": 0.25}, {}),
-    "evaluate-only-wrong": (
-        {"do_train": GONE, "do_eval": True, "val_size": 0.25},
-        {"gradient_clipping": 0.5},
-    ),
+    "evaluate-only": (EVALUATE, {}),
+    "evaluate-only-wrong": (EVALUATE, {"gradient_clipping": 0.5}),
+    "evaluate-stage-3": (EVALUATE, {}, "z3"),
+    "evaluate-stage-3-ratio": ({**EVALUATE, **EPOCHS, "warmup_ratio": 0.1}, {"scheduler": SCHEDULER}, "z3"),
+    "evaluate-stage-3-total": (EVALUATE, {"scheduler": TOTAL}, "z3"),
+    "evaluate-stage-3-optimizer": (EVALUATE, {"optimizer": OPTIMIZER}, "z3"),
+    "evaluate-stage-3-offload": (EVALUATE, {}, "z3_offload"),
+    "evaluate-stage-3-rate": ({**EVALUATE, "learning_rate": "1e-4"}, {}, "z3"),
+    "evaluate-stage-3-steps": ({**EVALUATE, "gradient_accumulation_steps": 0}, {}, "z3"),
+    "predict-stage-3": ({"do_train": GONE, "do_predict": True, "val_size": 0.1}, {}, "z3"),
     "nothing-to-do": ({"do_train": False}, {}),
     "no-model": ({"model_name_or_path": GONE}, {}),
     "best-model": ({"load_best_model_at_end": True}, {}),

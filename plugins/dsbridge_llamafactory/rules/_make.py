@@ -15,8 +15,10 @@ from dsbridge.rulebook import (
     Rows,
     all_of,
     eq,
+    fact,
     first_set,
     get,
+    no,
     truthy,
 )
 
@@ -106,4 +108,32 @@ def refusal(
         loudness=Loudness.RAISES,
         hint=hint,
         versions=versions,
+    )
+
+
+def needs(
+    code: str,
+    moment: str,
+    when: Expr,
+    package: str,
+    requirement: str,
+    fires: Mapping[str, Any],
+    evidence: tuple[Evidence, ...],
+) -> OverrideRule:
+    """A package that the arguments in `fires` ask for: whether it is installed is a fact of the machine."""
+    installed = f"has_{package.replace('-', '_')}"
+    asks = list(fires)[-1].removeprefix("lf.")
+    return refusal(
+        code,
+        f"{package} is not installed",
+        moment,
+        (when, no(fact(installed))),
+        f"No package metadata was found for The '{requirement}' distribution was not found and is required …",
+        tuple(fires),
+        f"{asks} needs the package {package}.",
+        f"pip install {package}",
+        evidence,
+        {**fires, f"fact.{installed}": False},
+        {**fires, f"fact.{installed}": True},
+        kind="PackageNotFoundError",
     )

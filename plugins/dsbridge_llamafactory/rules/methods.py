@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from dsbridge.rulebook import OverrideRule, any_of, differs, fact, no, one_of
-from dsbridge_llamafactory.rules._make import DISTRIBUTED, STAGE_3, arg, ev, is_, on, refusal, since, until
+from dsbridge_llamafactory.rules._make import (
+    DISTRIBUTED,
+    STAGE_3,
+    arg,
+    ev,
+    is_,
+    needs,
+    on,
+    refusal,
+    since,
+    until,
+)
 from dsbridge_llamafactory.rules.checks import CHECKS, DATA, FILE, LAUNCHED, STAGES, Z2, Z3, check
 
 METHODS = (
@@ -221,21 +232,15 @@ MODEL = (
 
 
 def _needs(code: str, name: str, package: str, requirement: str, recorded: str) -> OverrideRule:
-    """A package that an argument asks for: whether it is installed is a fact of the machine."""
-    installed = fact(f"has_{package.replace('-', '_')}")
-    return refusal(
+    """A package that an argument asks for."""
+    return needs(
         code,
-        f"{package} is not installed",
         CHECKS,
-        (on(name), no(installed)),
-        f"No package metadata was found for The '{requirement}' distribution was not found and is required …",
-        (f"lf.{name}",),
-        f"{name} needs the package {package}.",
-        f"pip install {package}",
+        on(name),
+        package,
+        requirement,
+        {f"lf.{name}": True},
         ev(FILE, f'check_version("{requirement}", mandatory=True)', recorded),
-        {f"lf.{name}": True, f"fact.has_{package.replace('-', '_')}": False},
-        {f"lf.{name}": True, f"fact.has_{package.replace('-', '_')}": True},
-        kind="PackageNotFoundError",
     )
 
 

@@ -15,7 +15,7 @@ from dsbridge.rulebook import (
     text,
     truthy,
 )
-from dsbridge_llamafactory.rules._make import STAGE_3, At, arg, ev, is_, refusal
+from dsbridge_llamafactory.rules._make import STAGE_3, At, arg, ev, is_, needs, refusal
 
 TEMPLATE, ROWS, CONFIG = "lf.template", "lf.dataset", "lf.model.config"
 _QUANTIZE = "model/model_utils/quantization.py"
@@ -229,5 +229,17 @@ CONFIGURED = (
         At(_QUANTIZE, "method/quantized-eetq-stage-3"),
         {"lf.quantization_bit": 8, "lf.quantization_method": "eetq", **_Z3},
         {"lf.quantization_bit": 8, "lf.quantization_method": "eetq", **_Z2},
+    ),
+    *(
+        needs(
+            code,
+            CONFIG,
+            when,
+            method,
+            method,
+            {"lf.quantization_bit": 8, "lf.quantization_method": method},
+            ev(_QUANTIZE, f'check_version("{method}", mandatory=True)', f"method/quantized-{method}"),
+        )
+        for code, when, method in (("LF226", _HQQ, "hqq"), ("LF227", _EETQ, "eetq"))
     ),
 )

@@ -38,6 +38,9 @@ from dsbridge.rulebook import (
 from dsbridge_trainer.rules._make import FIVE, OLD, TRAINER_FILE, ev, refusal, since, until, write
 from dsbridge_trainer.rules.trainer import LOADING, MODEL, TP, USED
 
+# evaluate() without train() makes an engine too, with no optimizer: who runs the Trainer says so.
+_EVALUATES = truthy(get("run.evaluates"))
+TRAINS = all_of(USED, no(_EVALUATES))
 _B, _ROWS, _EPOCHS = (
     get("args.per_device_train_batch_size"),
     get("script.data.length"),
@@ -94,7 +97,7 @@ TRAIN: tuple[OverrideRule, ...] = (
     ),
     refusal(
         "TR189", "accumulation over no steps", "train.length",
-        all_of(USED, eq(_G, 0)),
+        all_of(TRAINS, eq(_G, 0)),
         ("ZeroDivisionError", text("integer …modulo by zero"), ("args.gradient_accumulation_steps",)),
         "The steps of an epoch are divided by it.",
         ev(TRAINER_FILE, "2515", "len_dataloader // args.gradient_accumulation_steps", "argument/steps-zero"),
@@ -104,7 +107,7 @@ TRAIN: tuple[OverrideRule, ...] = (
     ),
     write(
         "TR190", "batches of one rank", "train.length",
-        all_of(USED, is_set(_ROWS)), "run.length", _OWN,
+        all_of(TRAINS, is_set(_ROWS)), "run.length", _OWN,
         "Rows by micro batch, shared by the data-parallel ranks, each padded to the same number.",
         ev(TRAINER_FILE, "2504",
             "len_dataloader = len(dataloader) if has_length(dataloader) else None", "data/67"),
@@ -113,10 +116,11 @@ TRAIN: tuple[OverrideRule, ...] = (
     write(
         "TR191", "optimizer steps", "train.steps",
         USED, "run.steps",
-        choose(less(_MAX, 0),
+        choose(_EVALUATES, 0, choose(less(_MAX, 0),
                choose(is_set(get("run.length")), ceil(mul(_EPOCHS, _PER_EPOCH)), fact(
-                   "num_training_steps")), _MAX),
-        "max_steps, or epochs times steps an epoch; from transformers 4.52 on a last, smaller step counts.",
+                   "num_training_steps")), _MAX)),
+        "max_steps, or epochs times steps an epoch; from transformers 4.52 on a last, smaller step counts. "
+        "None in an evaluation without training.",
         ev(TRAINER_FILE, "2521",
             "max_steps = math.ceil(args.num_train_epochs * num_update_steps_per_epoch)", "data/67"),
         {"deepspeed.used": True}, {"deepspeed.used": False},
@@ -155,7 +159,7 @@ OPTIMIZER: tuple[OverrideRule, ...] = (
     ),
     refusal(
         "TR192", "bitsandbytes is not installed", "train.optimizer",
-        all_of(USED, no(_BLOCK), _BNB, no(fact("bitsandbytes_installed"))),
+        all_of(TRAINS, no(_BLOCK), _BNB, no(fact("bitsandbytes_installed"))),
         ("ImportError",
          "You need to install `bitsandbytes` in order to use bitsandbytes optimizers: `pip install -U "
          "bitsandbytes`",
@@ -171,7 +175,7 @@ OPTIMIZER: tuple[OverrideRule, ...] = (
     ),
     refusal(
         "TR201", "bitsandbytes is not installed (transformers 4)", "train.optimizer",
-        all_of(USED, no(_BLOCK), _BNB, no(fact("bitsandbytes_installed"))),
+        all_of(TRAINS, no(_BLOCK), _BNB, no(fact("bitsandbytes_installed"))),
         ("ValueError", "Trainer tried to instantiate bnb optimizer but `bitsandbytes` is not installed!",
          ("args.optim",)),
         "Its optimizers are in a package of their own.",
@@ -186,7 +190,7 @@ OPTIMIZER: tuple[OverrideRule, ...] = (
     refusal(
         "TR193", "a learning rate that is text", "train.optimizer",
         all_of(
-            USED, no(_BLOCK), is_a(quietly(_LR), "str"), no(one_of(get("args.optim"), ["adafactor", "sgd"]))
+            TRAINS, no(_BLOCK), is_a(quietly(_LR), "str"), no(one_of(get("args.optim"), ["adafactor", "sgd"]))
         ),
         ("TypeError", "'<=' not supported between instances of 'float' and 'str'", ("args.learning_rate",)),
         "YAML 1.1 takes 1e-4 for text, and nobody converts it.",
@@ -199,7 +203,7 @@ OPTIMIZER: tuple[OverrideRule, ...] = (
     ),
     refusal(
         "TR209", "a learning rate that is text, for SGD", "train.optimizer",
-        all_of(USED, no(_BLOCK), is_a(quietly(_LR), "str"), eq(get("args.optim"), "sgd")),
+        all_of(TRAINS, no(_BLOCK), is_a(quietly(_LR), "str"), eq(get("args.optim"), "sgd")),
         ("TypeError", "'<' not supported between instances of 'str' and 'float'", ("args.learning_rate",)),
         "YAML 1.1 takes 1e-4 for text, and nobody converts it.",
         (Evidence("transformers", "4.52.4", TRAINER_FILE, "1246",
@@ -211,7 +215,7 @@ OPTIMIZER: tuple[OverrideRule, ...] = (
     ),
     write(
         "TR194", "DeepSpeed's own optimizer", "train.optimizer",
-        all_of(USED, _BLOCK), "prepared.optimizer", {"dummy": True, "class": "DummyOptim"},
+        all_of(TRAINS, _BLOCK), "prepared.optimizer", {"dummy": True, "class": "DummyOptim"},
         "With an optimizer block, args.optim and its parameter groups are not used.",
         ev("integrations/deepspeed.py", "577",
             "optimizer = DummyOptim(params=model_parameters)", "optim/argument-unused"),
@@ -219,14 +223,14 @@ OPTIMIZER: tuple[OverrideRule, ...] = (
     ),
     write(
         "TR195", "the optimizer of args.optim", "train.optimizer",
-        all_of(USED, no(_BLOCK)), "prepared.optimizer", block({"class": _CLASS, "dummy": False}),
+        all_of(TRAINS, no(_BLOCK)), "prepared.optimizer", block({"class": _CLASS, "dummy": False}),
         "Without an optimizer block the Trainer builds what `optim` says.",
         ev("integrations/deepspeed.py", "587", "optimizer = trainer.create_optimizer()", "optim/adafactor"),
         {"deepspeed.used": True, "args.optim": "sgd"}, {"deepspeed.used": True, "ds.optimizer": {}},
     ),
     write(
         "TR197", "the Trainer's scheduler on DeepSpeed's optimizer", "train.optimizer",
-        all_of(USED, missing(get("ds.scheduler")), _BLOCK), "prepared.scheduler",
+        all_of(TRAINS, missing(get("ds.scheduler")), _BLOCK), "prepared.scheduler",
         block({"dummy": True, "callable": True,
                "made": first_set(item(_SCHEDULES, get("args.lr_scheduler_type")), "torch.LambdaLR")}),
         "DeepSpeed calls the Trainer back when its optimizer stands.",
