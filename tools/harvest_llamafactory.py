@@ -6,8 +6,9 @@
 
 FOLDER holds the package: a site-packages, or an unpacked wheel. LLaMA-Factory's own arguments go by its
 version, those it inherits from TrainingArguments by Transformers'. An argument is [class, kind, choices,
-since, until], a template [since, until]; "" where it is in the oldest or newest version harvested. `until` is
-excluded.
+default, since, until], a template [since, until]; "" where it is in the oldest or newest version harvested.
+`until` is excluded; a default that is made by a function is null; choices that changed are a mapping from
+the version on which they hold.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ CLASSES = {
 INHERITED = ("transformers/training_args.py", "transformers/training_args_seq2seq.py")
 KINDS = ("bool", "int", "float", "str", "dict", "list")
 
-Argument = tuple[str, str, tuple[Any, ...]]
+Argument = tuple[str, str, tuple[Any, ...], Any]
 
 
 def main() -> None:
@@ -50,7 +51,7 @@ def main() -> None:
         harvest = own if package == "llamafactory" else inherited
         found[package][version] = dict(harvest(Path(folder)))
         if package == "llamafactory":
-            templates[version] = dict.fromkeys(template_names(Path(folder)), ("", "", ()))
+            templates[version] = dict.fromkeys(template_names(Path(folder)), ("", "", (), None))
     table = {
         "generated_by": "tools/harvest_llamafactory.py",
         "versions": {package: sorted(versions, key=order) for package, versions in found.items()},
@@ -95,11 +96,12 @@ def order(version: str) -> tuple[int, ...]:
 
 def own(folder: Path) -> Iterator[tuple[str, Argument]]:
     """LLaMA-Factory's arguments, with the class each belongs to."""
+    enums = enums_of(folder / "llamafactory/extras/constants.py")
     for label, (file, root) in CLASSES.items():
         classes = classes_of(folder / file)
         for name in lineage(root, classes):
-            for field, kind, choices in fields_of(classes[name]):
-                yield field, (label, kind, choices)
+            for field, *row in fields_of(classes[name], enums):
+                yield field, (label, *row)
 
 
 def inherited(folder: Path) -> Iterator[tuple[str, Argument]]:
@@ -107,8 +109,8 @@ def inherited(folder: Path) -> Iterator[tuple[str, Argument]]:
     for file in INHERITED:
         for name, node in classes_of(folder / file).items():
             if name.endswith("TrainingArguments"):
-                for field, kind, choices in fields_of(node):
-                    yield field, ("training", kind, choices)
+                for field, *row in fields_of(node, {}):
+                    yield field, ("training", *row)
 
 
 def template_names(folder: Path) -> Iterator[str]:
@@ -133,8 +135,23 @@ def lineage(root: str, classes: dict[str, ast.ClassDef]) -> Iterator[str]:
     yield root
 
 
-def fields_of(node: ast.ClassDef) -> Iterator[tuple[str, str, tuple[Any, ...]]]:
-    """The dataclass fields that __init__ takes: name, kind, choices."""
+def enums_of(path: Path) -> dict[str, dict[str, str]]:
+    """The members of the file's enums of text."""
+    return {
+        name: {
+            ast.unparse(item.targets[0]): ast.literal_eval(item.value)
+            for item in node.body
+            if isinstance(item, ast.Assign)
+        }
+        for name, node in classes_of(path).items()
+        if "Enum" in ast.unparse(node.bases[-1] if node.bases else ast.Constant(""))
+    }
+
+
+def fields_of(
+    node: ast.ClassDef, enums: dict[str, dict[str, str]]
+) -> Iterator[tuple[str, str, tuple[Any, ...], Any]]:
+    """The dataclass fields that __init__ takes: name, kind, choices, default."""
     for item in node.body:
         if not isinstance(item, ast.AnnAssign) or not isinstance(item.target, ast.Name):
             continue
@@ -144,7 +161,21 @@ def fields_of(node: ast.ClassDef) -> Iterator[tuple[str, str, tuple[Any, ...]]]:
         choices = next(
             (_literals(part) for part in ast.walk(item.annotation) if isinstance(part, ast.Subscript)
              and ast.unparse(part.value) == "Literal"), ())  # fmt: skip
-        yield item.target.id, "choice" if choices else kind_of(kind), choices
+        choices = choices or tuple(enums.get(kind, {}).values())
+        default = _default(item.value, enums)
+        yield item.target.id, "choice" if choices else kind_of(kind), choices, default
+
+
+def _default(value: ast.expr | None, enums: dict[str, dict[str, str]]) -> Any:
+    """The literal after `=`, or that of `field(default=...)`."""
+    words = value.keywords if isinstance(value, ast.Call) else []
+    given = next((word.value for word in words if word.arg == "default"), value)
+    if isinstance(given, ast.Attribute) and ast.unparse(given.value) in enums:
+        return enums[ast.unparse(given.value)][given.attr]
+    try:
+        return None if given is None else ast.literal_eval(given)
+    except ValueError:
+        return None
 
 
 def _kept_out(value: ast.expr | None) -> bool:
@@ -172,11 +203,28 @@ def merged(versions: dict[str, dict[str, Argument]]) -> dict[str, list[Any]]:
     table: dict[str, list[Any]] = {}
     for name in sorted({name for found in versions.values() for name in found}):
         have = [version for version in ordered if name in versions[version]]
-        label, kind, choices = versions[have[-1]][name]
+        label, kind, _, default = versions[have[-1]][name]
         since = "" if have[0] == ordered[0] else have[0]
         later = ordered[ordered.index(have[-1]) + 1 :]
-        table[name] = [label, kind, list(choices), since, later[0] if later else ""]
+        table[name] = [
+            label,
+            kind,
+            _changing(name, have, versions),
+            default,
+            since,
+            later[0] if later else "",
+        ]
     return table
+
+
+def _changing(name: str, have: list[str], versions: dict[str, dict[str, Argument]]) -> Any:
+    """The choices; where they changed, by the version from which on they hold."""
+    found: dict[str, list[Any]] = {}
+    for version in have:
+        choices = list(versions[version][name][2])
+        if not found or choices != found[list(found)[-1]]:
+            found[version if found else ""] = choices
+    return found[""] if len(found) == 1 else found
 
 
 if __name__ == "__main__":

@@ -74,7 +74,8 @@ def from_file(options: argparse.Namespace) -> int:
     known = {row["id"] for row in old}
     asked = [case for case in cases if options.only in case["id"] and case["id"] not in known]
     rows = observe(asked, options)
-    write_lines(options.out, old + rows)
+    kept = [row for row in rows if row["observed"]["outcome"] != "broken"] if options.add else rows
+    write_lines(options.out, old + kept)
     outcomes = [row["observed"]["outcome"] for row in rows]
     print({name: outcomes.count(name) for name in sorted(set(outcomes))})
     return 1 if "broken" in outcomes else 0

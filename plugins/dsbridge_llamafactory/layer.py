@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dsbridge.rulebook import Layer, OverrideRule, Versions
-from dsbridge_llamafactory.flags import rows
+from dsbridge_llamafactory.flags import NEWEST, choices, rows
 from dsbridge_llamafactory.moments import MOMENTS
 from dsbridge_llamafactory.rules import all_rules
 
@@ -56,8 +56,7 @@ def template_names(versions: Versions) -> frozenset[str]:
 
 def methods(versions: Versions) -> tuple[str, ...]:
     """The values of finetuning_type."""
-    oft = ("oft",) if _within("0.9.4", "", versions.get("llamafactory")) else ()
-    return ("lora", *oft, "freeze", "full")
+    return choices("finetuning_type", versions.get("llamafactory", NEWEST))
 
 
 LAYER = Layer(

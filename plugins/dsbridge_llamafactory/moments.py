@@ -17,6 +17,9 @@ MOMENTS = (
     Moment("lf.dataset", Phase.INIT, "the rows are loaded"),
     Moment("lf.model.config", Phase.INIT, "attention and quantization are set up"),
     Moment("lf.optimizer", Phase.INIT, "which optimizer the Trainer will make"),
+    Moment("lf.reference", Phase.INIT, "the reference model, if there is one"),
+    Moment("lf.reference.stage", Phase.INIT, "TRL's prepare_deepspeed"),
+    Moment("lf.reference.sharded", Phase.ENGINE, "ZeRO-3 wraps the reference model's optimizer"),
     Moment("lf.evaluate", Phase.PREPARE, "evaluation without training"),
     Moment("lf.engine", Phase.ENGINE, "DeepSpeed wraps LLaMA-Factory's own optimizer"),
 )

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from dsbridge.rulebook import Call, Program
+from dsbridge.rulebook import ENGINE, INITIALIZE, PARSE, Call, Program, get, is_set
 from dsbridge_llamafactory.moments import PARSED, READ
 from dsbridge_trainer.moments import ARGUMENTS, LAUNCH, LOAD_MODEL, TRAIN
 
 LAYERS = ("llamafactory", "trainer", "accelerate", "deepspeed")
-# LLaMA-Factory's own code within the Trainer's: it evaluates without training, and brings its own Muon.
-WITHIN = {"lf.evaluate": "trainer.train.optimizer", "lf.engine": "deepspeed.engine.optimizer"}
 
 
-def _with_own(program: Program) -> Program:
-    """The program with each moment of WITHIN put before its neighbour."""
+def _before(program: Program, own: dict[str, Program]) -> Program:
+    """The program with our own moments put before some of the others."""
     found: list[str | Call] = []
     for entry in program:
-        found += [own for own, neighbour in WITHIN.items() if entry == neighbour]
+        found += own.get(entry, ()) if isinstance(entry, str) else ()
         found.append(entry)
     return tuple(found)
+
+
+_ENGINE = _before(ENGINE, {"deepspeed.engine.scheduler": ("lf.reference.sharded",)})
+REFERENCE: Program = (
+    "lf.reference",
+    "lf.reference.stage",
+    Call("lf.reference.engine", is_set(get("ref")), "ref", tuple(map(str, (*INITIALIZE, *PARSE, *_ENGINE)))),
+)
 
 
 PROGRAM: Program = (
@@ -27,5 +33,13 @@ PROGRAM: Program = (
     *PARSED,
     *LOAD_MODEL,
     "lf.optimizer",
-    *_with_own(TRAIN),
+    # the reference model of DPO and KTO, evaluation without training, and LLaMA-Factory's own Muon
+    *_before(
+        TRAIN,
+        {
+            "trainer.train.data": REFERENCE,
+            "trainer.train.optimizer": ("lf.evaluate",),
+            "deepspeed.engine.optimizer": ("lf.engine",),
+        },
+    ),
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 from dsbridge.rulebook import Files, Reading, Setup, Unknown, json_error, unread
 from dsbridge.sdk import Source
-from dsbridge_llamafactory.flags import names, read_flags
+from dsbridge_llamafactory.flags import NEWEST, names, read_flags
 from dsbridge_llamafactory.inputs import program_of
 from dsbridge_llamafactory.omega import Settings, override, read_settings
 from dsbridge_trainer import config
@@ -101,7 +101,8 @@ def _settings(setup: Setup) -> tuple[Settings, str, list[str]]:
         settings, kind = _file(setup.files, first), "json" if first.endswith(".json") else "yaml"
         return override(settings, program.after(1)), kind, []
     version = setup.versions.get("transformers", "5.6.0")
-    flags = read_flags(program, PurePath(setup.words.items[0]).name, version)
+    own = setup.versions.get("llamafactory", NEWEST)
+    flags = read_flags(program, PurePath(setup.words.items[0]).name, version, own)
     problem = flags.problem
     return Settings(flags.values, flags.sources, flags.values, problem), "flags", flags.unused
 

@@ -69,6 +69,9 @@ SCHEDULER = {
 ABSENT = {
     "use_unsloth": "unsloth",
     "enable_liger_kernel": "liger_kernel",
+    "use_kt": "kt_kernel",
+    "mixture_of_depths": "mixture_of_depth",
+    "use_swanlab": "swanlab",
     "use_badam": "badam",
     "use_adam_mini": "adam_mini",
     "predict_with_generate": "jieba",

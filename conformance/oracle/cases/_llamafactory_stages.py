@@ -7,7 +7,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from conformance.oracle.case import Case
-from conformance.oracle.cases._llamafactory_files import AUTO, BASE, SHIPPED, case, changed
+from conformance.oracle.cases._llamafactory_files import (
+    AUTO,
+    BASE,
+    GONE,
+    OPTIMIZER,
+    SCHEDULER,
+    SHIPPED,
+    case,
+    changed,
+)
 
 PREFERENCES = [
     {"instruction": f"Say {n}.", "input": "", "chosen": f"Number {n}.", "rejected": "No."} for n in range(16)
@@ -61,5 +70,59 @@ def stages() -> Iterator[Case]:
         yield case(f"stage/{name}", settings, files=FILES)
         if name in ("rm", "rm-lora", "dpo-lora", "kto-lora", "dpo"):
             yield case(f"stage/{name}-3", settings, SHIPPED["z3"], files=FILES)
+    yield from referenced()
     broken = {**FILES, "rows/dataset_info.json": '{"plain": '}
     yield case("stage/broken-index", own(), AUTO, files=broken)
+
+
+def referenced() -> Iterator[Case]:
+    """DPO and KTO with a reference model, which gets an engine of its own before training starts."""
+    both = {"optimizer": OPTIMIZER, "scheduler": SCHEDULER}
+    explicit = {**SCHEDULER, "params": {**SCHEDULER["params"], "total_num_steps": 20, "warmup_num_steps": 2}}
+    number = {"train_batch_size": 16, "train_micro_batch_size_per_gpu": 2, "gradient_accumulation_steps": 4}
+    configs: dict[str, dict[str, Any]] = {
+        "optimizer": {"optimizer": OPTIMIZER},
+        "sgd": {"optimizer": {"type": "SGD", "params": {"lr": "auto"}}},
+        "scheduler": {"scheduler": SCHEDULER},
+        "both": both,
+        "both-explicit": {"optimizer": OPTIMIZER, "scheduler": explicit},
+        "no-zero": {"zero_optimization": GONE},
+        "no-stage": {"zero_optimization": {"overlap_comm": True}},
+        "unknown-key": {"zero_optimization.offload_parameters": True},
+        "batch": number,
+        "batch-wrong": {**number, "train_batch_size": 15},
+        "offload": {"zero_optimization.offload_optimizer": {"device": "cpu"}},
+        "offload-optimizer": {
+            "zero_optimization.offload_optimizer": {"device": "cpu"},
+            "optimizer": OPTIMIZER,
+        },
+    }
+    dpo, kto = own(stage="dpo", dataset="pairs"), own(stage="kto", dataset="labels")
+    for start in ("z2", "z3"):
+        base = json.loads(SHIPPED[start])
+        for name, changes in configs.items():
+            yield case(f"reference/{start}-{name}", dpo, changed(base, changes), files=FILES)
+        for kind, precision in {"fp16": {"bf16": GONE, "fp16": True}, "fp32": {"bf16": GONE}}.items():
+            for name in ("optimizer", "both", "offload-optimizer", "sgd"):
+                config = changed(base, configs[name])
+                yield case(f"reference/{start}-{kind}-{name}", changed(dpo, precision), config, files=FILES)
+        evaluate = {"do_train": GONE, "do_eval": True, "val_size": 0.25}
+        for name, changes in {"plain": {}, "both": both}.items():
+            config = changed(base, changes)
+            yield case(f"reference/{start}-kto-{name}", kto, config, files=FILES)
+            for kind in ("full", "lora"):
+                settings = {**changed(kto, evaluate), "finetuning_type": kind}
+                yield case(f"reference/{start}-kto-evaluate-{kind}-{name}", settings, config, files=FILES)
+        settings = {**changed(dpo, evaluate), "finetuning_type": "lora"}
+        yield case(f"reference/{start}-dpo-evaluate", settings, base, files=FILES)
+        settings = {**dpo, "finetuning_type": "lora", "ref_model": "model"}
+        yield case(f"reference/{start}-other-model", settings, changed(base, both), files=FILES)
+        yield case(
+            f"reference/{start}-steps-zero", {**dpo, "gradient_accumulation_steps": 0}, base, files=FILES
+        )
+        yield case(
+            f"reference/{start}-mismatch",
+            {**dpo, "max_grad_norm": 0.5},
+            changed(base, {"gradient_clipping": 2.0, **both}),
+            files=FILES,
+        )

@@ -21,25 +21,9 @@ from dsbridge.rulebook import (
     no,
     truthy,
 )
+from dsbridge_llamafactory.flags import known_arguments
 
 VERSION = "0.9.5"
-# Defaults of the arguments that rules ask for: hparams/*_args.py, the same from 0.9.3 to 0.9.5.
-DEFAULTS: dict[str, Any] = {
-    "stage": "sft",
-    "finetuning_type": "lora",
-    "val_size": 0.0,
-    "mix_strategy": "concat",
-    "pref_loss": "sigmoid",
-    "dpo_label_smoothing": 0.0,
-    "reward_model_type": "lora",
-    "badam_mode": "layer",
-    "infer_backend": "huggingface",
-    "quantization_method": "bnb",
-    "flash_attn": "auto",
-    "max_steps": -1,
-    "eval_strategy": "no",
-    "dataset_dir": "data",
-}
 STAGE_3 = eq(get("ds.zero_optimization.stage"), 3)
 # training_args.parallel_mode is DISTRIBUTED: a launcher gave this process a rank
 DISTRIBUTED = get("run.distributed")
@@ -49,7 +33,7 @@ since, until = _ROWS.since, _ROWS.until
 
 def arg(name: str) -> Expr:
     """An argument, or its default."""
-    return first_set(get(f"lf.{name}"), DEFAULTS.get(name))
+    return first_set(get(f"lf.{name}"), known_arguments()[name].default)
 
 
 def on(name: str) -> Expr:
@@ -119,6 +103,7 @@ def needs(
     requirement: str,
     fires: Mapping[str, Any],
     evidence: tuple[Evidence, ...],
+    versions: tuple[Range, ...] = (),
 ) -> OverrideRule:
     """A package that the arguments in `fires` ask for: whether it is installed is a fact of the machine."""
     installed = f"has_{package.replace('-', '_')}"
@@ -136,4 +121,5 @@ def needs(
         {**fires, f"fact.{installed}": False},
         {**fires, f"fact.{installed}": True},
         kind="PackageNotFoundError",
+        versions=versions,
     )

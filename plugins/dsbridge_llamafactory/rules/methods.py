@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dsbridge.rulebook import OverrideRule, any_of, differs, fact, no, one_of
+from typing import Any
+
+from dsbridge.rulebook import OverrideRule, Range, any_of, differs, fact, no, one_of
 from dsbridge_llamafactory.rules._make import (
     DISTRIBUTED,
     STAGE_3,
@@ -231,27 +233,54 @@ MODEL = (
 )
 
 
-def _needs(code: str, name: str, package: str, requirement: str, recorded: str) -> OverrideRule:
-    """A package that an argument asks for."""
+def _needs(
+    code: str,
+    name: str,
+    package: str,
+    requirement: str,
+    recorded: str,
+    value: Any = True,
+    versions: tuple[Range, ...] = (),
+) -> OverrideRule:
+    """A package that an argument asks for; value: one that asks for it."""
     return needs(
         code,
         CHECKS,
         on(name),
         package,
         requirement,
-        {f"lf.{name}": True},
+        {f"lf.{name}": value},
         ev(FILE, f'check_version("{requirement}", mandatory=True)', recorded),
+        versions,
     )
 
 
 PACKAGES = (
+    _needs("LF228", "use_kt", "kt-kernel", "kt-kernel", "method/kt", versions=since("0.9.5")),
     _needs("LF175", "use_unsloth", "unsloth", "unsloth", "method/unsloth"),
     _needs("LF176", "enable_liger_kernel", "liger-kernel", "liger-kernel", "method/liger"),
+    _needs("LF229", "mixture_of_depths", "mixture-of-depth", "mixture-of-depth>=1.1.6", "method/mod", "load"),
     _needs("LF177", "use_badam", "badam", "badam>=1.2.1", "method/badam-stage-3"),
     _needs("LF178", "use_adam_mini", "adam-mini", "adam-mini", "method/adam-mini"),
+    _needs("LF241", "use_swanlab", "swanlab", "swanlab", "method/swanlab", versions=since("0.9.5")),
     _needs("LF179", "predict_with_generate", "jieba", "jieba", "data/generate-with-split"),
 )
 TASK = (
+    refusal(
+        "LF246",
+        "swanlab is not installed (0.9.3 looks later)",
+        "lf.task",
+        (on("use_swanlab"), no(fact("has_swanlab"))),
+        "No module named 'swanlab'",
+        ("lf.use_swanlab",),
+        "use_swanlab imports the package swanlab.",
+        "pip install swanlab",
+        ev("train/trainer_utils.py", "import swanlab  # type: ignore", "method/swanlab", "0.9.3"),
+        {"lf.use_swanlab": True, "fact.has_swanlab": False},
+        {"lf.use_swanlab": True, "fact.has_swanlab": True},
+        kind="ModuleNotFoundError",
+        versions=until("0.9.5"),
+    ),
     refusal(
         "LF185",
         "unknown stage",

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsbridge.reading import Words
-from dsbridge_llamafactory.flags import known_arguments, read_flags
+from dsbridge_llamafactory.flags import choices, known_arguments, read_flags
 
 
 def read(*words: str) -> tuple[dict[str, object], list[str], object]:
@@ -48,7 +48,21 @@ def test_the_table_has_both_packages_and_versions() -> None:
     table = known_arguments()
     assert table["oft_rank"].since == "0.9.4"
     assert table["save_safetensors"].until == "5.0.0"
-    assert table["stage"].choices == ("pt", "sft", "rm", "ppo", "dpo", "kto")
+    assert choices("stage", "0.9.3") == ("pt", "sft", "rm", "ppo", "dpo", "kto")
+    assert choices("finetuning_type", "0.9.3") == ("lora", "freeze", "full")
+    assert choices("finetuning_type", "0.9.5") == ("lora", "oft", "freeze", "full")
+    assert table["infer_backend"].default == "huggingface"
+
+
+def test_names_may_be_short_dashed_or_turned_off() -> None:
+    assert read("--learning-rate", "1", "--no_use_fast_tokenizer", "--per_device_train", "4")[0] == {
+        "learning_rate": 1.0,
+        "use_fast_tokenizer": False,
+        "per_device_train_batch_size": 4,
+    }
+    problem = read("--lora_", "1")[2]
+    assert isinstance(problem, dict)
+    assert "ambiguous option: --lora_ could match" in problem["message"]
 
 
 @given(st.lists(st.one_of(st.text(), st.sampled_from(["--bf16", "--stage", "--report_to", "=", "--"]))))
