@@ -101,6 +101,12 @@ METHODS: dict[str, Change] = {
     "badam-ratio": ({"use_badam": True, "badam_mode": "ratio"}, {}),
     "badam-stage-auto": ({"use_badam": True}, {"zero_optimization.stage": "auto"}),
     "muon": ({"use_muon": True}, {}),
+    "muon-rate": ({"use_muon": True, "learning_rate": "'1e-4'"}, {}),
+    "muon-rate-scheduler": ({"use_muon": True, "learning_rate": "'1e-4'"}, {"scheduler": SCHEDULER}),
+    "muon-rate-constant": (
+        {"use_muon": True, "learning_rate": "'1e-4'", "lr_scheduler_type": "constant"},
+        {},
+    ),
     "muon-stage-0": ({"use_muon": True}, {}, "z0"),
     "muon-stage-0-fp16": ({"use_muon": True, "bf16": GONE, "fp16": True}, {}, "z0"),
     "muon-stage-0-fp32": ({"use_muon": True, "bf16": GONE}, {}, "z0"),

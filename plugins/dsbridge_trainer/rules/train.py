@@ -129,6 +129,8 @@ TRAIN: tuple[OverrideRule, ...] = (
 
 _BNB = one_of(get("args.optim"), table("trainer.bitsandbytes"))
 _BLOCK = is_set(get("ds.optimizer"))
+# the Trainer makes the optimizer: neither DeepSpeed nor who runs the Trainer does
+_MADE = all_of(TRAINS, no(_BLOCK), missing(get("own.optimizer")))
 _LR = get("args.learning_rate")
 _CLASS = first_set(get("own.optimizer.class"), item(table("trainer.optimizers"), get("args.optim")))
 _SCHEDULES = {"reduce_lr_on_plateau": "torch.ReduceLROnPlateau", "greedy": "transformers.GreedyLR"}
@@ -159,7 +161,7 @@ OPTIMIZER: tuple[OverrideRule, ...] = (
     ),
     refusal(
         "TR192", "bitsandbytes is not installed", "train.optimizer",
-        all_of(TRAINS, no(_BLOCK), _BNB, no(fact("bitsandbytes_installed"))),
+        all_of(_MADE, _BNB, no(fact("bitsandbytes_installed"))),
         ("ImportError",
          "You need to install `bitsandbytes` in order to use bitsandbytes optimizers: `pip install -U "
          "bitsandbytes`",
@@ -175,7 +177,7 @@ OPTIMIZER: tuple[OverrideRule, ...] = (
     ),
     refusal(
         "TR201", "bitsandbytes is not installed (transformers 4)", "train.optimizer",
-        all_of(TRAINS, no(_BLOCK), _BNB, no(fact("bitsandbytes_installed"))),
+        all_of(_MADE, _BNB, no(fact("bitsandbytes_installed"))),
         ("ValueError", "Trainer tried to instantiate bnb optimizer but `bitsandbytes` is not installed!",
          ("args.optim",)),
         "Its optimizers are in a package of their own.",
@@ -189,9 +191,7 @@ OPTIMIZER: tuple[OverrideRule, ...] = (
     ),
     refusal(
         "TR193", "a learning rate that is text", "train.optimizer",
-        all_of(
-            TRAINS, no(_BLOCK), is_a(quietly(_LR), "str"), no(one_of(get("args.optim"), ["adafactor", "sgd"]))
-        ),
+        all_of(_MADE, is_a(quietly(_LR), "str"), no(one_of(get("args.optim"), ["adafactor", "sgd"]))),
         ("TypeError", "'<=' not supported between instances of 'float' and 'str'", ("args.learning_rate",)),
         "YAML 1.1 takes 1e-4 for text, and nobody converts it.",
         ev(TRAINER_FILE, "1326",
@@ -203,7 +203,7 @@ OPTIMIZER: tuple[OverrideRule, ...] = (
     ),
     refusal(
         "TR209", "a learning rate that is text, for SGD", "train.optimizer",
-        all_of(TRAINS, no(_BLOCK), is_a(quietly(_LR), "str"), eq(get("args.optim"), "sgd")),
+        all_of(_MADE, is_a(quietly(_LR), "str"), eq(get("args.optim"), "sgd")),
         ("TypeError", "'<' not supported between instances of 'str' and 'float'", ("args.learning_rate",)),
         "YAML 1.1 takes 1e-4 for text, and nobody converts it.",
         (Evidence("transformers", "4.52.4", TRAINER_FILE, "1246",
