@@ -53,6 +53,26 @@ class Codec(NamedTuple):
             return self.joined.join(str(v) for v in value)
         return plain(value)
 
+    def parse(self, value: Any) -> Any:
+        """The spec's value for a target's value; UNSET if the spec cannot say it in this field."""
+        if value is None:
+            return UNSET
+        if self.words is not None:
+            found = [word for word, said in self.words.items() if same(said, value)]
+            return found[0] if found else UNSET
+        if self.scale is not None:
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            return value / self.scale if number else UNSET
+        if self.joined is not None and isinstance(value, str):
+            parts = [part.strip() for part in value.split(self.joined)]
+            return parts if all(parts) and self.joined.join(parts) == value else UNSET
+        return value
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal, and not merely because true is 1."""
+    return isinstance(one, bool) is isinstance(other, bool) and bool(one == other)
+
 
 SAME = Codec()
 

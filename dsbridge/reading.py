@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dsbridge.diagnostics import Diagnostic, InputError
 from dsbridge.formats.document import UNREADABLE, Document, Path_, read_text
@@ -20,6 +20,9 @@ from dsbridge.formats.yaml import read_yaml
 from dsbridge.provenance import Source
 from dsbridge.rules import NOTHING, Program
 from dsbridge.values import Unknown
+
+if TYPE_CHECKING:  # explaining needs none of it
+    from dsbridge.claims import Draft
 
 COMMAND = "command"  # the file name of a place in the launch command; its column is the word's number
 
@@ -156,6 +159,7 @@ class Reader(NamedTuple):
 
     recognises: how sure it is that a set-up is its own: 0 no, 1 could be, 2 yes, 3 surely.
     command_of: the command that FILE arguments belong to, or None when they are not its own.
+    parse: what its keys say in the spec's words; None when it is only resolved.
     program: the moments in order, of all layers. versions: the newest that were recorded together.
     """
 
@@ -165,6 +169,7 @@ class Reader(NamedTuple):
     program: Program
     layers: tuple[str, ...]
     versions: Mapping[str, str]
+    parse: Callable[[Setup, Reading], Draft] | None = None
 
 
 def unread(path: str) -> Unknown:

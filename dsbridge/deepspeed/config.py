@@ -75,6 +75,12 @@ def ds_key_of(path: str) -> str | None:
 
 
 @cache
+def ds_table() -> dict[str, str]:
+    """The spec path that each of DeepSpeed's own keys says by itself."""
+    return {key: path for path, key in _table()}
+
+
+@cache
 def _paths() -> dict[str, str]:
     """The spec path behind each DeepSpeed key."""
     return {key: path for path, key in _table()} | {"tensor_parallel.autotp_size": "parallelism.tp"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dsbridge.deepspeed.file import Read, not_a_config, read_config
 from dsbridge.deepspeed.moments import BARE, ENGINE, INITIALIZE, PARSE, ZERO_INIT
@@ -19,6 +19,9 @@ from dsbridge.values import UNSET, Unknown
 VERSIONS = {"deepspeed": "0.19.8"}
 # Where deepspeed.initialize takes its arguments by position.
 _POSITIONS = {"args": 0, "model": 1, "optimizer": 2, "lr_scheduler": 5, "config": 10, "config_params": 12}
+if TYPE_CHECKING:
+    from dsbridge.claims import Draft
+
 _STARTS = ("init_distributed", "init_process_group")
 _SCHEDULER_MAKERS = ("get_scheduler", "get_linear_schedule_with_warmup", "get_cosine_schedule_with_warmup")
 
@@ -283,4 +286,11 @@ PROGRAM = (
     *PARSE,
     *ENGINE,
 )
-READER = Reader(recognises, command_of, read, PROGRAM, ("deepspeed",), VERSIONS)
+
+def _parse(setup: Setup, reading: Reading) -> Draft:
+    from dsbridge.deepspeed.parsing import parse  # explaining needs none of it
+
+    return parse(setup, reading)
+
+
+READER = Reader(recognises, command_of, read, PROGRAM, ("deepspeed",), VERSIONS, _parse)

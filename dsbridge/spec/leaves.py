@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from dsbridge.spec import ParallelSpec
-from dsbridge.spec.setting import Part, Section, attribute, declared_fields
+from dsbridge.spec.kinds import Kind
+from dsbridge.spec.setting import Meaning, Part, Section, attribute, declared_fields
 from dsbridge.values import AUTO, UNSET
 
 PASSED_THROUGH = ("deepspeed", "frameworks")  # kept as they are, not leaves of the spec
@@ -46,6 +48,20 @@ def leaf_paths(of: type[Part] = ParallelSpec, prefix: str = "") -> Iterator[str]
             yield from leaf_paths(declared.of, f"{prefix}{key}.")
         else:
             yield prefix + key
+
+
+@cache
+def kind_of(path: str) -> Kind:
+    """What the value at a path may be."""
+    part: type[Part] = ParallelSpec
+    *parents, last = path.split(".")
+    for name in parents:
+        declared = declared_fields(part)[name]
+        assert isinstance(declared, Section)
+        part = declared.of
+    meaning = declared_fields(part)[last]
+    assert isinstance(meaning, Meaning)
+    return meaning.kind
 
 
 def value_at(spec: ParallelSpec, path: str) -> Any:

@@ -1,0 +1,75 @@
+"""What a parser says of a framework's own files: which keys say which field of the spec.
+
+A parser claims keys; whatever it leaves over is kept verbatim where its tree belongs, under `deepspeed` or
+`frameworks.<name>`, or is told as unclaimed. So no key can be forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeAlias
+
+from dsbridge.diagnostics import Diagnostic
+from dsbridge.fields import Fidelity, Field
+from dsbridge.values import UNSET, Unknown
+
+Key: TypeAlias = tuple[str, ...]  # a leaf of a tree, the tree's name first: ("args", "max_grad_norm")
+
+
+class Claim(NamedTuple):
+    """`keys` say that the spec's `path` is `value` (as dsbridge.yaml would write it).
+
+    reason: why it is not quite the same; "" when it is.
+    """
+
+    path: str
+    value: Any
+    keys: tuple[Key, ...] = ()
+    reason: str = ""
+
+
+class Draft(NamedTuple):
+    """One framework's files in the spec's words.
+
+    homes: for each tree, where its unclaimed leaves are kept: "deepspeed", "own", or "" when the spec has no
+    room for them. consumed: leaves that say nothing of their own ("auto" that an argument fills).
+    """
+
+    claims: tuple[Claim, ...] = ()
+    homes: Mapping[str, str] = MappingProxyType({})
+    consumed: frozenset[Key] = frozenset()
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+def joined(drafts: Iterable[Draft]) -> Draft:
+    """Drafts of parts of one input."""
+    parts = list(drafts)
+    homes: dict[str, str] = {}
+    for part in parts:
+        homes |= part.homes
+    return Draft(
+        tuple(claim for part in parts for claim in part.claims),
+        homes,
+        frozenset().union(*(part.consumed for part in parts)),
+        tuple(finding for part in parts for finding in part.diagnostics),
+    )
+
+
+def leaves_of(tree: Any, above: Key = ()) -> Iterator[tuple[Key, Any]]:
+    """Every leaf with its key; empty mappings and lists are leaves."""
+    if isinstance(tree, Mapping) and tree:
+        for name, value in tree.items():
+            yield from leaves_of(value, (*above, str(name)))
+    else:
+        yield above, tree
+
+
+def claimed_by(rows: Iterable[Field], tree: Mapping[str, Any], name: str) -> Iterator[Claim]:
+    """The field table backwards: each key of the tree that a row takes, if its value can be said exactly."""
+    for row in rows:
+        if row.fidelity is Fidelity.UNSUPPORTED or row.key not in tree:
+            continue
+        value = row.codec.parse(tree[row.key])
+        if value is not UNSET and not isinstance(value, Unknown):
+            yield Claim(row.path, value, ((name, row.key),), row.reason)

@@ -1,0 +1,138 @@
+"""A DeepSpeed config in the spec's words: the way back from `dsbridge.deepspeed.config`.
+
+The framework around it fills some keys from arguments of its own (`Dialect.takes`): there "auto" says nothing,
+and a number is the argument's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dsbridge.claims import Claim, Draft, Key
+from dsbridge.deepspeed.config import ds_table
+from dsbridge.deepspeed.dialect import Dialect
+from dsbridge.deepspeed.optimizer import PARAMS, TYPES
+from dsbridge.deepspeed.rendering import DIALECT
+from dsbridge.deepspeed.scheduler import TYPES as CURVES
+from dsbridge.reading import Reading, Setup
+from dsbridge.trees import lookup
+from dsbridge.values import UNSET, Unknown
+
+_BATCH = {
+    "train_micro_batch_size_per_gpu": "batch.micro_per_gpu",
+    "gradient_accumulation_steps": "batch.accumulation",
+    "train_batch_size": "batch.global",
+}
+_PARALLEL = {
+    "tensor_parallel.tp_overlap_comm": "parallelism.tp_overlap_comm",
+    "tensor_parallel.tensor_parallel.tp_grain_size": "parallelism.tp_grain_size",
+    "tensor_parallel.preset_model": "parallelism.tp_preset_model",
+}
+# deepspeed/runtime/zero/config.py: the older names, and what stands for them now
+_LEGACY = {
+    "zero_optimization.cpu_offload": ("zero.offload_optimizer.device", {True: "cpu"}),
+    "zero_optimization.cpu_offload_params": ("zero.offload_param.device", {True: "cpu"}),
+    "zero_optimization.stage3_gather_fp16_weights_on_model_save": (
+        "checkpoint.gather_16bit_weights",
+        {True: True, False: False},
+    ),
+}
+
+
+def parse(setup: Setup, reading: Reading) -> Draft:
+    """A config that nobody fills: "auto" stays where it is, among the native keys."""
+    config = reading.trees.get("ds")
+    if not isinstance(config, Mapping):
+        return Draft(homes={"ds": "deepspeed"})
+    claims = (*cluster_claims(setup, reading), *config_claims(config, DIALECT))
+    return Draft(claims, {"ds": "deepspeed"})
+
+
+def cluster_claims(setup: Setup, reading: Reading) -> Iterator[Claim]:
+    """What the launcher said of nodes and GPUs."""
+    torchrun = reading.trees.get("torchrun") or {}
+    nodes, ranks = torchrun.get("nnodes"), torchrun.get("nproc_per_node")
+    for path, name, value in (("cluster.nodes", "nnodes", nodes), ("cluster.gpus_per_node", "nproc_per_node", ranks)):
+        if isinstance(value, str) and value.isdigit() and not setup.assumed:
+            yield Claim(path, int(value), (("torchrun", name),))
+
+
+def config_claims(config: Mapping[str, Any], dialect: Dialect) -> Iterator[Claim]:
+    """What the keys of a config say that no argument of the framework decides."""
+    for key, path in {**_BATCH, **ds_table(), **_PARALLEL}.items():
+        value = lookup(config, key)
+        if key in dialect.takes or value is None or isinstance(value, Unknown) or value is UNSET:
+            continue
+        if value == "auto" and key not in dialect.fills:
+            continue  # a word for somebody who is not there
+        yield Claim(path, value, (ds(key),))
+    for key, (path, words) in _LEGACY.items():
+        value = lookup(config, key)
+        if isinstance(value, bool) and value in words:
+            yield Claim(path, words[value], (ds(key),))
+    yield from _switch(config)
+    yield from _tensor_parallel(config)
+    if "bf16.enabled" not in dialect.takes:
+        yield from _precision(config)
+        yield from _optimizer(config)
+
+
+def ds(key: str) -> Key:
+    """The leaf of a config's key."""
+    return ("ds", *key.split("."))
+
+
+def _switch(config: Mapping[str, Any]) -> Iterator[Claim]:
+    """`zero_optimization: true`, from before there were stages (deepspeed/runtime/zero/config.py:51)."""
+    switch, size = config.get("zero_optimization"), config.get("allgather_size")
+    if isinstance(switch, bool):
+        yield Claim("zero.stage", int(switch), (ds("zero_optimization"),))
+        if switch and isinstance(size, int):
+            yield Claim("zero.allgather_bucket_size", size, (ds("allgather_size"),))
+
+
+def _tensor_parallel(config: Mapping[str, Any]) -> Iterator[Claim]:
+    size = lookup(config, "tensor_parallel.autotp_size")
+    if isinstance(size, int) and size > 1:
+        yield Claim("parallelism.tp", size, (ds("tensor_parallel.autotp_size"),))
+
+
+def _precision(config: Mapping[str, Any]) -> Iterator[Claim]:
+    """bf16 and fp16 as one choice; anything but a plain yes and no stays as it is."""
+    given = {name: lookup(config, f"{name}.enabled") for name in ("bf16", "fp16")}
+    said = {name: value for name, value in given.items() if value is not UNSET}
+    if not said or not all(isinstance(value, bool) for value in said.values()):
+        return
+    on = [name for name, value in said.items() if value]
+    if len(on) < 2:
+        keys = tuple(ds(f"{name}.enabled") for name in said)
+        yield Claim("precision.dtype", on[0] if on else "fp32", keys)
+
+
+def _optimizer(config: Mapping[str, Any]) -> Iterator[Claim]:
+    """The block, if its name is one of ours and its numbers are numbers."""
+    block = config.get("optimizer")
+    if not isinstance(block, Mapping):
+        return
+    kind = next((name for name, said in TYPES.items() if said == block.get("type")), None)
+    params = block.get("params")
+    if kind is None or not isinstance(params, Mapping) or "auto" in params.values():
+        return
+    if not isinstance(params.get("lr"), int | float):
+        return
+    yield Claim("optimizer.type", kind, (ds("optimizer.type"),))
+    yield Claim("optimizer.owner", "deepspeed")
+    for name in PARAMS[kind]:
+        value = params.get(name)
+        if value is not None:
+            yield Claim(f"optimizer.{name}", value, (ds(f"optimizer.params.{name}"),))
+
+
+def scheduler_name(config: Mapping[str, Any]) -> str | None:
+    """The spec's name of the curve that a scheduler block makes."""
+    said = lookup(config, "scheduler.type")
+    return next((name for name, known in CURVES.items() if known == said), None)
+
+
+

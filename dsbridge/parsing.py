@@ -1,0 +1,247 @@
+"""The parse pass: a framework's own files, or a launch command, to a spec.
+
+A plugin says which keys mean what (`Draft`); here every leaf is accounted for, values are checked by the
+spec's own kinds, and what the spec has no room for is kept under `deepspeed` or `frameworks.<name>`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from dsbridge.claims import Claim, Draft, Key, leaves_of
+from dsbridge.diagnostics import Code, Diagnostic, InputError, Severity
+from dsbridge.fields import same, show
+from dsbridge.formats.document import Document, Path_
+from dsbridge.inputs import Input, read_input
+from dsbridge.plugins import Registry, registry
+from dsbridge.provenance import Source
+from dsbridge.reading import Files
+from dsbridge.spec.build import build_spec
+from dsbridge.spec.consistency import contradictions
+from dsbridge.spec.kinds import Mismatch
+from dsbridge.spec.leaves import kind_of, plain
+from dsbridge.spec.load import Loaded
+from dsbridge.trees import copied
+from dsbridge.values import UNSET, Unknown
+
+NO_PARSER = Code("PA001", "not-parsed", Severity.ERROR, "The framework can be rendered, not parsed.")
+KEPT = Code("PA002", "kept-verbatim", Severity.INFO, "The spec's own key does not take this value.")
+UNCLAIMED = Code("PA003", "unclaimed", Severity.WARNING, "The spec has no room for a key.")
+CONTRADICTION = Code("PA004", "contradiction", Severity.WARNING, "The files contradict themselves.")
+NOT_READ = Code("PA005", "not-read", Severity.WARNING, "A value can only be known by running a program.")
+TWICE = Code("PA006", "said-twice", Severity.WARNING, "Two keys say one thing differently.")
+CODES = (NO_PARSER, KEPT, UNCLAIMED, CONTRADICTION, NOT_READ, TWICE)
+
+
+class Unclaimed(NamedTuple):
+    """A key that the spec has no room for."""
+
+    key: str
+    at: Source | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The shape the CLI contract fixes."""
+        return {"key": self.key, "file": self.at.file if self.at else None, "line": self.at.line if self.at else None}
+
+
+class Parsed(NamedTuple):
+    """A spec, and from which keys each of its fields was read.
+
+    claims: those that hold, by spec path. kept: leaves kept verbatim. unclaimed: leaves that are lost.
+    """
+
+    framework: str
+    loaded: Loaded
+    claims: Mapping[str, Claim]
+    kept: tuple[Key, ...]
+    unclaimed: tuple[Unclaimed, ...]
+    diagnostics: tuple[Diagnostic, ...]
+    input: Input
+
+
+def parse(
+    files: Files,
+    given: Sequence[str] = (),
+    command: Sequence[str] = (),
+    *,
+    source: str = "",
+    facts: Mapping[str, Any] | None = None,
+    versions: Mapping[str, str] | None = None,
+    plugins: Registry | None = None,
+) -> Parsed:
+    """Read files or a command into a spec. source: the framework they belong to; else it is recognised.
+
+    Raises:
+        InputError: nothing recognises the input, or it cannot be read.
+    """
+    known = plugins or registry()
+    return parse_input(read_input(known, files, given, command, source, facts, versions))
+
+
+def parse_input(found: Input) -> Parsed:
+    """An input that has been read, to a spec."""
+    if found.reader.parse is None:
+        message = f"{found.framework.title}'s files cannot be parsed into a spec"
+        raise InputError([NO_PARSER(message, hint="Its plugin renders only.")])
+    draft = found.reader.parse(found.setup, found.reading)
+    book = _Book(found, draft)
+    for claim in draft.claims:
+        book.claim(claim)
+    book.leftovers()
+    loaded = book.checked()
+    return Parsed(
+        found.framework.name,
+        loaded,
+        book.claims,
+        tuple(book.kept),
+        tuple(book.unclaimed),
+        (*found.reading.diagnostics, *draft.diagnostics, *book.found),
+        found,
+    )
+
+
+class _Book:
+    """The account of one input's keys."""
+
+    def __init__(self, found: Input, draft: Draft) -> None:
+        self.input, self.draft = found, draft
+        self.claims: dict[str, Claim] = {}
+        self.kept: list[Key] = []
+        self.unclaimed: list[Unclaimed] = []
+        self.found: list[Diagnostic] = []
+
+    def claim(self, claim: Claim) -> None:
+        """Take a claim whose value the spec's kind takes, and that no other claim contradicts."""
+        try:
+            value = plain(kind_of(claim.path).read(claim.value))
+        except Mismatch as mismatch:
+            if claim.keys:
+                message = f"`{_dotted(claim.keys[0])}: {show(claim.value)}` is kept as it is: `{claim.path}` takes {mismatch}"
+                self.found.append(KEPT(message, key=_dotted(claim.keys[0]), at=self.at(claim.keys[0])))
+            return
+        before = self.claims.get(claim.path)
+        if before is None:
+            self.claims[claim.path] = claim._replace(value=value)
+        elif same(before.value, value):
+            self.claims[claim.path] = before._replace(keys=(*before.keys, *claim.keys))
+        else:
+            message = (
+                f"`{claim.path}` is {show(before.value)} by `{_dotted(before.keys[0])}` and "
+                f"{show(value)} by `{_dotted(claim.keys[0])}`; the first is taken"
+            )
+            self.found.append(TWICE(message, key=claim.path, at=self.at(claim.keys[0])))
+
+    def leftovers(self) -> None:
+        """Every leaf that no claim took: kept where its tree belongs, or told."""
+        taken = self.draft.consumed.union(*(claim.keys for claim in self.claims.values()))
+        self.kept, self.unclaimed = [], []
+        for name, home in self.draft.homes.items():
+            for key, value in leaves_of(self.input.reading.trees.get(name, {}), (name,)):
+                if len(key) == 1 or any(key[:n] in taken for n in range(2, len(key) + 1)):
+                    continue
+                if home and not _unknown(value):
+                    self.kept.append(key)
+                else:
+                    self.unclaimed.append(Unclaimed(_dotted(key[1:]), self.at(key)))
+                    self.found.append(self.lost(key, value))
+
+    def lost(self, key: Key, value: Any) -> Diagnostic:
+        """Why a leaf is not in the spec."""
+        name, at = _dotted(key[1:]), self.at(key)
+        if _unknown(value):
+            return NOT_READ(f"`{name}` can only be known by running the program", key=name, at=at,
+                            hint=f"Say it with --fact {_dotted(key)}=VALUE.")  # fmt: skip
+        return UNCLAIMED(f"`{name}: {show(value)}` has no place in the spec", key=name, at=at)
+
+    def checked(self) -> Loaded:
+        """The spec. Claims that contradict each other stay in the framework's own words."""
+        for _ in range(len(self.claims) + 1):
+            document = self.document()
+            spec = build_spec(document)
+            problems = contradictions(spec)
+            if not problems:
+                return Loaded(spec, document)
+            gone = [p for p in self.claims if any(_below(p, problem.key or "") for problem in problems)]
+            self.found += [
+                CONTRADICTION(problem.message, hint=problem.hint, key=problem.key, at=document.at(_path(problem.key)))
+                for problem in problems
+            ]
+            if not gone:
+                raise InputError(problem.at(document.at(_path(problem.key))) for problem in problems)
+            for path in gone:
+                del self.claims[path]
+            self.leftovers()
+        raise AssertionError("every claim is gone, and the spec contradicts itself")
+
+    def document(self) -> Document:
+        """The spec as a mapping, each value with the place it was read from."""
+        root: dict[str, Any] = {"version": 1}
+        values: dict[Path_, Source] = {}
+        for path, claim in self.claims.items():
+            _put(root, path.split("."), claim.value)
+            place = next((at for key in claim.keys if (at := self.at(key))), None)
+            if place:
+                values[_path(path)] = place
+        own = self.input.framework.name
+        for key in self.kept:
+            home = self.draft.homes[key[0]]
+            where = ("deepspeed",) if home == "deepspeed" else ("frameworks", own)
+            value = copied(_value(self.input.reading.trees, key))
+            _put(root, (*where, *key[1:]), value)
+            if place := self.at(key):
+                values[(*where, *key[1:])] = place
+        file = next((source.file for source in values.values()), "<input>")
+        return Document(root, file, values, values)
+
+    def at(self, key: Key) -> Source | None:
+        """Where a key was written, or the block around it."""
+        for length in range(len(key), 1, -1):
+            if found := self.input.reading.sources.get(".".join(key[:length])):
+                return found
+        return None
+
+
+def _put(root: dict[str, Any], path: Iterable[str], value: Any) -> None:
+    *parents, last = path
+    node = root
+    for name in parents:
+        node = node.setdefault(name, {})
+    node[last] = value
+
+
+def _value(trees: Mapping[str, Any], key: Key) -> Any:
+    node: Any = trees
+    for name in key:
+        node = node[name] if name in node else next(node[k] for k in node if str(k) == name)
+    return node
+
+
+def _unknown(value: Any) -> bool:
+    if isinstance(value, list | tuple) and not isinstance(value, Unknown):
+        return any(map(_unknown, value))
+    return value is UNSET or isinstance(value, Unknown)
+
+
+def _below(path: str, block: str) -> bool:
+    return path == block or path.startswith(f"{block}.") or block.startswith(f"{path}.")
+
+
+def _path(key: str | None) -> Path_:
+    return tuple(key.split(".")) if key else ()
+
+
+def _dotted(key: Sequence[str]) -> str:
+    return ".".join(key)
+
+
+def to_json(parsed: Parsed) -> dict[str, Any]:
+    """The shape that the CLI contract fixes."""
+    from dsbridge.explaining import strict
+
+    return {
+        "framework": parsed.framework,
+        "spec": strict(parsed.loaded.document.value),
+        "unclaimed": [entry.to_json() for entry in parsed.unclaimed],
+        "diagnostics": [finding.to_json() for finding in parsed.diagnostics],
+    }
