@@ -42,7 +42,11 @@ class Unclaimed(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """The shape the CLI contract fixes."""
-        return {"key": self.key, "file": self.at.file if self.at else None, "line": self.at.line if self.at else None}
+        return {
+            "key": self.key,
+            "file": self.at.file if self.at else None,
+            "line": self.at.line if self.at else None,
+        }
 
 
 class Parsed(NamedTuple):
@@ -164,7 +168,9 @@ class _Book:
                 return Loaded(spec, document)
             gone = [p for p in self.claims if any(_below(p, problem.key or "") for problem in problems)]
             self.found += [
-                CONTRADICTION(problem.message, hint=problem.hint, key=problem.key, at=document.at(_path(problem.key)))
+                CONTRADICTION(
+                    problem.message, hint=problem.hint, key=problem.key, at=document.at(_path(problem.key))
+                )
                 for problem in problems
             ]
             if not gone:

@@ -53,7 +53,10 @@ def cluster_claims(setup: Setup, reading: Reading) -> Iterator[Claim]:
     """What the launcher said of nodes and GPUs."""
     torchrun = reading.trees.get("torchrun") or {}
     nodes, ranks = torchrun.get("nnodes"), torchrun.get("nproc_per_node")
-    for path, name, value in (("cluster.nodes", "nnodes", nodes), ("cluster.gpus_per_node", "nproc_per_node", ranks)):
+    for path, name, value in (
+        ("cluster.nodes", "nnodes", nodes),
+        ("cluster.gpus_per_node", "nproc_per_node", ranks),
+    ):
         if isinstance(value, str) and value.isdigit() and not setup.assumed:
             yield Claim(path, int(value), (("torchrun", name),))
 
@@ -133,6 +136,3 @@ def scheduler_name(config: Mapping[str, Any]) -> str | None:
     """The spec's name of the curve that a scheduler block makes."""
     said = lookup(config, "scheduler.type")
     return next((name for name, known in CURVES.items() if known == said), None)
-
-
-

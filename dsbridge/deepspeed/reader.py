@@ -287,6 +287,7 @@ PROGRAM = (
     *ENGINE,
 )
 
+
 def _parse(setup: Setup, reading: Reading) -> Draft:
     from dsbridge.deepspeed.parsing import parse  # explaining needs none of it
 

@@ -41,6 +41,9 @@ def read(setup: Setup) -> Reading:
     ds, places = _ds_config(lf, setup.files, sources)
     trees |= ds
     sources |= places
+    reward = lf.get("reward_model")
+    if isinstance(reward, str) and setup.files.has(f"{reward}/config.json"):
+        trees["reward"] = {} if setup.files.has(f"{reward}/adapter_config.json") else {"absent": True}
     trees["index"] = index_of(lf, setup.files)
     model = model_config(lf.get("model_name_or_path"), setup.files)
     trees["model"] = {"hidden_size": unread("model.hidden_size")} if model is None else model

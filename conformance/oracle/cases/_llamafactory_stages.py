@@ -71,6 +71,11 @@ def stages() -> Iterator[Case]:
         if name in ("rm", "rm-lora", "dpo-lora", "kto-lora", "dpo"):
             yield case(f"stage/{name}-3", settings, SHIPPED["z3"], files=FILES)
     yield from referenced()
+    for start in ("z2", "z3"):
+        for kind, name in (("api", "http://localhost:1"), ("full", "model"), ("lora", "model")):
+            for method in ("lora", "full"):
+                settings = own(stage="ppo", reward_model_type=kind, reward_model=name, finetuning_type=method)
+                yield case(f"stage/ppo-{start}-{kind}-{method}", settings, SHIPPED[start], files=FILES)
     broken = {**FILES, "rows/dataset_info.json": '{"plain": '}
     yield case("stage/broken-index", own(), AUTO, files=broken)
 

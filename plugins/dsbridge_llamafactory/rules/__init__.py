@@ -12,7 +12,18 @@ def all_rules() -> tuple[OverrideRule, ...]:
     from dsbridge_llamafactory.rules.model import CONFIGURED, DATASET, TEMPLATES
     from dsbridge_llamafactory.rules.optimizing import ENGINE, EVALUATE, OPTIMIZER
     from dsbridge_llamafactory.rules.reading import READING
-    from dsbridge_llamafactory.rules.reference import REFERENCE, SHARDED
+    from dsbridge_llamafactory.rules.reference import PPO, REFERENCE, SHARDED
 
     parsed = (*READING, *ARGUMENTS, *TRAINING, *UNUSED, *PARSER, *TASK)
-    return (*parsed, *TEMPLATES, *DATASET, *CONFIGURED, *OPTIMIZER, *REFERENCE, *SHARDED, *EVALUATE, *ENGINE)
+    return (
+        *parsed,
+        *TEMPLATES,
+        *DATASET,
+        *CONFIGURED,
+        *PPO,
+        *OPTIMIZER,
+        *REFERENCE,
+        *SHARDED,
+        *EVALUATE,
+        *ENGINE,
+    )

@@ -21,9 +21,10 @@ from dsbridge.rulebook import (
     missing,
     no,
     one_of,
+    text,
     truthy,
 )
-from dsbridge_llamafactory.rules._make import STAGE_3, arg, ev, is_, on, refusal
+from dsbridge_llamafactory.rules._make import STAGE_3, arg, ev, is_, on, refusal, since
 
 _PAIRS = all_of(is_("stage", "dpo"), no(one_of(arg("pref_loss"), ["orpo", "simpo"])))
 _OTHER = differs(arg("ref_model"), None)
@@ -91,6 +92,41 @@ REFERENCE = (
         evidence=_trl('config_kwargs["zero_optimization"]["stage"] = 0', "reference/z2-sgd"),
         fires={"ref": {}, "ds.zero_optimization.stage": 2},
         holds={"ref": {}, "ds.zero_optimization.stage": 3},
+    ),
+)
+# PPO loads its reward model after the policy, and then makes a trainer of TRL's old kind.
+PPO = (
+    refusal(
+        "LF248",
+        "a reward adapter that is none",
+        "lf.optimizer",
+        (is_("stage", "ppo"), is_("reward_model_type", "lora"), is_set(get("reward.absent"))),
+        text("Can't find 'adapter_config.json' at '{}'", arg("reward_model")),
+        ("lf.reward_model", "lf.reward_model_type"),
+        "reward_model_type is lora unless told otherwise, so reward_model names an adapter.",
+        "Write reward_model_type: full for a whole model.",
+        ev(
+            "train/trainer_utils.py",
+            'model.pretrained_model.load_adapter(finetuning_args.reward_model, "reward")',
+            "stage/ppo-z2-lora-lora",
+        ),
+        {"lf.stage": "ppo", "reward.absent": True},
+        {"lf.stage": "ppo", "lf.reward_model_type": "full", "reward.absent": True},
+    ),
+    refusal(
+        "LF249",
+        "PPO wants a TRL that LLaMA-Factory itself refuses",
+        "lf.optimizer",
+        (is_("stage", "ppo"),),
+        "trl>=0.8.6,<=0.9.6 is required for a normal functioning of this module, but found trl==…",
+        ("lf.stage",),
+        "From 0.9.4 on PPO asks for TRL 0.9.6, and LLaMA-Factory as a whole for a newer one.",
+        "Use LLaMA-Factory 0.9.3 with TRL 0.9.6 for PPO, or another stage.",
+        ev("train/ppo/trainer.py", '"trl>=0.8.6,<=0.9.6",', "stage/ppo-z2-api-lora"),
+        {"lf.stage": "ppo"},
+        {"lf.stage": "sft"},
+        kind="ImportError",
+        versions=since("0.9.4"),
     ),
 )
 SHARDED = (
