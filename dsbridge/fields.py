@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from dsbridge.diagnostics import NOT_RENDERED, UNSUPPORTED, Code, Diagnostic, Severity
 from dsbridge.spec.leaves import plain
-from dsbridge.values import AUTO
+from dsbridge.values import AUTO, UNSET
 
 LOSSY = Code("REN001", "lossy", Severity.WARNING, "The target says this only approximately.")
 UNTRANSLATABLE = Code(

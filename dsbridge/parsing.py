@@ -42,11 +42,8 @@ class Unclaimed(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """The shape the CLI contract fixes."""
-        return {
-            "key": self.key,
-            "file": self.at.file if self.at else None,
-            "line": self.at.line if self.at else None,
-        }
+        file, line = (self.at.file, self.at.line) if self.at else (None, None)
+        return {"key": self.key, "file": file, "line": line}
 
 
 class Parsed(NamedTuple):
@@ -121,8 +118,9 @@ class _Book:
             value = plain(kind_of(claim.path).read(claim.value))
         except Mismatch as mismatch:
             if claim.keys:
-                message = f"`{_dotted(claim.keys[0])}: {show(claim.value)}` is kept as it is: `{claim.path}` takes {mismatch}"
-                self.found.append(KEPT(message, key=_dotted(claim.keys[0]), at=self.at(claim.keys[0])))
+                name, at = _dotted(claim.keys[0]), self.at(claim.keys[0])
+                why = f"`{claim.path}` takes {mismatch}"
+                self.found.append(KEPT(f"`{name}: {show(claim.value)}` is kept: {why}", key=name, at=at))
             return
         before = self.claims.get(claim.path)
         if before is None:
@@ -167,14 +165,12 @@ class _Book:
             if not problems:
                 return Loaded(spec, document)
             gone = [p for p in self.claims if any(_below(p, problem.key or "") for problem in problems)]
-            self.found += [
-                CONTRADICTION(
-                    problem.message, hint=problem.hint, key=problem.key, at=document.at(_path(problem.key))
-                )
-                for problem in problems
-            ]
+            placed = [problem.at(document.at(_path(problem.key))) for problem in problems]
             if not gone:
-                raise InputError(problem.at(document.at(_path(problem.key))) for problem in problems)
+                raise InputError(placed)
+            self.found += [
+                CONTRADICTION(d.message, hint=d.hint, key=d.key, at=document.at(_path(d.key))) for d in placed
+            ]
             for path in gone:
                 del self.claims[path]
             self.leftovers()
@@ -192,11 +188,10 @@ class _Book:
         own = self.input.framework.name
         for key in self.kept:
             home = self.draft.homes[key[0]]
-            where = ("deepspeed",) if home == "deepspeed" else ("frameworks", own)
-            value = copied(_value(self.input.reading.trees, key))
-            _put(root, (*where, *key[1:]), value)
+            path = (("deepspeed",) if home == "deepspeed" else ("frameworks", own)) + key[1:]
+            _put(root, path, copied(_value(self.input.reading.trees, key)))
             if place := self.at(key):
-                values[(*where, *key[1:])] = place
+                values[path] = place
         file = next((source.file for source in values.values()), "<input>")
         return Document(root, file, values, values)
 

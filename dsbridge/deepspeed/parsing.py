@@ -1,7 +1,7 @@
 """A DeepSpeed config in the spec's words: the way back from `dsbridge.deepspeed.config`.
 
-The framework around it fills some keys from arguments of its own (`Dialect.takes`): there "auto" says nothing,
-and a number is the argument's.
+The framework around it fills some keys from arguments of its own (`Dialect.takes`): what those say is the
+argument's, and its parser claims them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PARALLEL = {
     "tensor_parallel.preset_model": "parallelism.tp_preset_model",
 }
 # deepspeed/runtime/zero/config.py: the older names, and what stands for them now
-_LEGACY = {
+_LEGACY: dict[str, tuple[str, dict[bool, str | bool]]] = {
     "zero_optimization.cpu_offload": ("zero.offload_optimizer.device", {True: "cpu"}),
     "zero_optimization.cpu_offload_params": ("zero.offload_param.device", {True: "cpu"}),
     "zero_optimization.stage3_gather_fp16_weights_on_model_save": (
@@ -53,10 +53,8 @@ def cluster_claims(setup: Setup, reading: Reading) -> Iterator[Claim]:
     """What the launcher said of nodes and GPUs."""
     torchrun = reading.trees.get("torchrun") or {}
     nodes, ranks = torchrun.get("nnodes"), torchrun.get("nproc_per_node")
-    for path, name, value in (
-        ("cluster.nodes", "nnodes", nodes),
-        ("cluster.gpus_per_node", "nproc_per_node", ranks),
-    ):
+    said = (("cluster.nodes", "nnodes", nodes), ("cluster.gpus_per_node", "nproc_per_node", ranks))
+    for path, name, value in said:
         if isinstance(value, str) and value.isdigit() and not setup.assumed:
             yield Claim(path, int(value), (("torchrun", name),))
 
