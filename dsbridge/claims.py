@@ -11,8 +11,6 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 from dsbridge.diagnostics import Diagnostic
-from dsbridge.fields import Fidelity, Field
-from dsbridge.values import UNSET, Unknown
 
 Key: TypeAlias = tuple[str, ...]  # a leaf of a tree, the tree's name first: ("args", "max_grad_norm")
 
@@ -63,13 +61,3 @@ def leaves_of(tree: Any, above: Key = ()) -> Iterator[tuple[Key, Any]]:
             yield from leaves_of(value, (*above, str(name)))
     else:
         yield above, tree
-
-
-def claimed_by(rows: Iterable[Field], tree: Mapping[str, Any], name: str) -> Iterator[Claim]:
-    """The field table backwards: each key of the tree that a row takes, if its value can be said exactly."""
-    for row in rows:
-        if row.fidelity is Fidelity.UNSUPPORTED or row.key not in tree:
-            continue
-        value = row.codec.parse(tree[row.key])
-        if value is not UNSET and not isinstance(value, Unknown):
-            yield Claim(row.path, value, ((name, row.key),), row.reason)

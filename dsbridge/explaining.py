@@ -199,7 +199,8 @@ def _batch(outcome: Outcome) -> dict[str, Any]:
     true = outcome.trees.get("batch") or {}
 
     def number(value: Any) -> Any:
-        return None if value is UNSET or isinstance(value, Unknown) else value
+        plain = isinstance(value, int | float) and not isinstance(value, bool)
+        return value if plain else None  # "auto" that nobody filled is no number
 
     return {
         "micro_per_gpu": number(lookup(made, "train_micro_batch_size_per_gpu")),

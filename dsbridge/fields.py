@@ -6,14 +6,15 @@ Whatever no row claims is reported: there is no list of unsupported keys to forg
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from dsbridge.claims import Claim
 from dsbridge.diagnostics import NOT_RENDERED, UNSUPPORTED, Code, Diagnostic, Severity
 from dsbridge.spec.leaves import plain
-from dsbridge.values import AUTO, UNSET
+from dsbridge.values import AUTO, UNSET, Unknown
 
 LOSSY = Code("REN001", "lossy", Severity.WARNING, "The target says this only approximately.")
 UNTRANSLATABLE = Code(
@@ -137,6 +138,16 @@ def place(fields: Iterable[Field], values: Mapping[str, Any]) -> Placed:
                 message = f"`{row.path}: {show(value)}` becomes `{row.key}`: {row.reason}"
                 found.append(LOSSY(message, hint=row.hint, key=row.path))
     return Placed(documents, frozenset(claimed), tuple(found))
+
+
+def claimed_by(rows: Iterable[Field], tree: Mapping[str, Any], name: str) -> Iterator[Claim]:
+    """The field table backwards: each key of the tree that a row takes, if its value can be said exactly."""
+    for row in rows:
+        if row.fidelity is Fidelity.UNSUPPORTED or row.key not in tree:
+            continue
+        value = row.codec.parse(tree[row.key])
+        if value is not UNSET and not isinstance(value, Unknown):
+            yield Claim(row.path, value, ((name, row.key),), row.reason)
 
 
 def unsupported(path: str, value: Any, reason: str, hint: str = "") -> Diagnostic:

@@ -188,10 +188,10 @@ class _Book:
         own = self.input.framework.name
         for key in self.kept:
             home = self.draft.homes[key[0]]
-            path = (("deepspeed",) if home == "deepspeed" else ("frameworks", own)) + key[1:]
-            _put(root, path, copied(_value(self.input.reading.trees, key)))
+            kept: Key = (("deepspeed",) if home == "deepspeed" else ("frameworks", own)) + key[1:]
+            _put(root, kept, copied(_value(self.input.reading.trees, key)))
             if place := self.at(key):
-                values[path] = place
+                values[kept] = place
         file = next((source.file for source in values.values()), "<input>")
         return Document(root, file, values, values)
 
@@ -238,11 +238,9 @@ def _dotted(key: Sequence[str]) -> str:
 
 def to_json(parsed: Parsed) -> dict[str, Any]:
     """The shape that the CLI contract fixes."""
-    from dsbridge.explaining import strict
-
     return {
         "framework": parsed.framework,
-        "spec": strict(parsed.loaded.document.value),
+        "spec": parsed.loaded.document.value,
         "unclaimed": [entry.to_json() for entry in parsed.unclaimed],
         "diagnostics": [finding.to_json() for finding in parsed.diagnostics],
     }

@@ -33,6 +33,7 @@ PUBLIC = ("dsbridge.sdk", "dsbridge.rulebook")
 LEVELS = (
     {"values", "provenance", "version", "observe"},
     {"diagnostics", "trees"},
+    {"claims"},
     {"language"},
     {"formats", "rules"},
     {"reading", "resolve"},
@@ -45,7 +46,7 @@ LEVELS = (
     {"deepspeed", "plugins"},
     {"rendering", "inputs"},
     {"stories"},
-    {"explaining", "assumed"},
+    {"explaining", "assumed", "parsing"},
     {"prediction", "verification", "faithful"},
     {"sdk", "api", "testing", "hooks"},
     {"cli"},
