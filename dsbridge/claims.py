@@ -32,11 +32,15 @@ class Draft(NamedTuple):
 
     homes: for each tree, where its unclaimed leaves are kept: "deepspeed", "own", or "" when the spec has no
     room for them. consumed: leaves that say nothing of their own ("auto" that an argument fills).
+    lost: leaves that reach nobody, with the reason. implied: keys of the framework's own that are not in the
+    files, because they are its default, and that rendering would otherwise write as something else.
     """
 
     claims: tuple[Claim, ...] = ()
     homes: Mapping[str, str] = MappingProxyType({})
     consumed: frozenset[Key] = frozenset()
+    lost: Mapping[Key, str] = MappingProxyType({})
+    implied: Mapping[str, Any] = MappingProxyType({})
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
@@ -44,12 +48,18 @@ def joined(drafts: Iterable[Draft]) -> Draft:
     """Drafts of parts of one input."""
     parts = list(drafts)
     homes: dict[str, str] = {}
+    lost: dict[Key, str] = {}
+    implied: dict[str, Any] = {}
     for part in parts:
         homes |= part.homes
+        lost |= part.lost
+        implied |= part.implied
     return Draft(
         tuple(claim for part in parts for claim in part.claims),
         homes,
         frozenset().union(*(part.consumed for part in parts)),
+        lost,
+        implied,
         tuple(finding for part in parts for finding in part.diagnostics),
     )
 

@@ -142,7 +142,7 @@ class _Book:
             for key, value in leaves_of(self.input.reading.trees.get(name, {}), (name,)):
                 if len(key) == 1 or any(key[:n] in taken for n in range(2, len(key) + 1)):
                     continue
-                if home and not _unknown(value):
+                if home and not _unknown(value) and key not in self.draft.lost:
                     self.kept.append(key)
                 else:
                     self.unclaimed.append(Unclaimed(_dotted(key[1:]), self.at(key)))
@@ -154,7 +154,8 @@ class _Book:
         if _unknown(value):
             return NOT_READ(f"`{name}` can only be known by running the program", key=name, at=at,
                             hint=f"Say it with --fact {_dotted(key)}=VALUE.")  # fmt: skip
-        return UNCLAIMED(f"`{name}: {show(value)}` has no place in the spec", key=name, at=at)
+        why = self.draft.lost.get(key, "has no place in the spec")
+        return UNCLAIMED(f"`{name}: {show(value)}` {why}", key=name, at=at)
 
     def checked(self) -> Loaded:
         """The spec. Claims that contradict each other stay in the framework's own words."""
@@ -186,6 +187,8 @@ class _Book:
             if place:
                 values[_path(path)] = place
         own = self.input.framework.name
+        for name, value in self.draft.implied.items():
+            _put(root, ("frameworks", own, name), value)
         for key in self.kept:
             home = self.draft.homes[key[0]]
             kept: Key = (("deepspeed",) if home == "deepspeed" else ("frameworks", own)) + key[1:]

@@ -10,13 +10,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dsbridge.artifacts import Artifacts
-    from dsbridge.deepspeed.config import DsConfig, auto_left_out, ds_config, ds_key_of
+    from dsbridge.claims import Claim, Draft, joined, leaves_of
+    from dsbridge.deepspeed.config import DsConfig, asks_for_deepspeed, auto_left_out, ds_config, ds_key_of
     from dsbridge.deepspeed.dialect import Dialect
     from dsbridge.deepspeed.optimizer import owner_is_deepspeed as optimizer_by_deepspeed
+    from dsbridge.deepspeed.parsing import OPTIMIZERS as DS_OPTIMIZERS
+    from dsbridge.deepspeed.parsing import cluster_claims, config_claims, default_clipping
     from dsbridge.deepspeed.rendering import to_json
     from dsbridge.deepspeed.scheduler import owner_is_deepspeed as scheduler_by_deepspeed
     from dsbridge.diagnostics import Code, Diagnostic, InputError, Severity
-    from dsbridge.fields import SAME, Codec, Fidelity, Field, Placed, nest, place, show, unsupported
+    from dsbridge.fields import (
+        SAME,
+        Codec,
+        Fidelity,
+        Field,
+        Placed,
+        claimed_by,
+        nest,
+        place,
+        show,
+        unsupported,
+    )
     from dsbridge.formats.arguments import Arguments, read_arguments
     from dsbridge.formats.yaml_edit import YamlEdit
     from dsbridge.formats.yaml_text import to_yaml
@@ -43,6 +57,7 @@ _WHERE = {
     "Arguments": "formats.arguments",
     "read_arguments": "formats.arguments",
     "DsConfig": "deepspeed.config",
+    "asks_for_deepspeed": "deepspeed.config",
     "auto_left_out": "deepspeed.config",
     "ds_config": "deepspeed.config",
     "ds_key_of": "deepspeed.config",
@@ -54,6 +69,15 @@ _WHERE = {
     "Diagnostic": "diagnostics",
     "InputError": "diagnostics",
     "Severity": "diagnostics",
+    "Claim": "claims",
+    "Draft": "claims",
+    "joined": "claims",
+    "leaves_of": "claims",
+    "claimed_by": "fields",
+    "config_claims": "deepspeed.parsing",
+    "cluster_claims": "deepspeed.parsing",
+    "default_clipping": "deepspeed.parsing",
+    "DS_OPTIMIZERS": "deepspeed.parsing:OPTIMIZERS",
     "Codec": "fields",
     "Fidelity": "fields",
     "Field": "fields",
@@ -100,17 +124,20 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "AUTO",
+    "DS_OPTIMIZERS",
     "SAME",
     "UNSET",
     "Arguments",
     "Artifacts",
     "Base",
     "BatchNumbers",
+    "Claim",
     "Code",
     "Codec",
     "Diagnostic",
     "Dialect",
     "Dims",
+    "Draft",
     "DsConfig",
     "Fidelity",
     "Field",
@@ -126,13 +153,20 @@ __all__ = [
     "Variable",
     "Word",
     "YamlEdit",
+    "asks_for_deepspeed",
     "auto_left_out",
     "batch_numbers",
     "changed",
+    "claimed_by",
+    "cluster_claims",
+    "config_claims",
+    "default_clipping",
     "dims",
     "ds_config",
     "ds_key_of",
     "hookimpl",
+    "joined",
+    "leaves_of",
     "make_launch",
     "master_addr",
     "master_port",

@@ -68,6 +68,18 @@ def ds_config(spec: ParallelSpec, dialect: Dialect) -> DsConfig:
     return DsConfig(config, part.claimed, tuple(found))
 
 
+# said by arguments of every framework too, DeepSpeed or not
+_ANYWHERE = ("gradient_clipping", "precision.dtype", "checkpoint.save_on_each_node")
+
+
+def asks_for_deepspeed(spec: ParallelSpec) -> bool:
+    """Whether the spec says anything that DeepSpeed alone does; without, training is plain data parallel."""
+    owners = (spec.optimizer.owner, spec.scheduler.owner)
+    if spec.deepspeed or "deepspeed" in owners or dims(spec).tp > 1 or dims(spec).ulysses > 1:
+        return True
+    return any(path.split(".")[0] in _ONE_TO_ONE and path not in _ANYWHERE for path in leaves(spec))
+
+
 @cache
 def ds_key_of(path: str) -> str | None:
     """DeepSpeed's own name for a spec path, where one key says it."""

@@ -38,7 +38,7 @@ def _names(versions: Versions) -> list[str]:
     return [row["name"] for row in found.rows(found.known["optimizers"])]
 
 
-def _defaults(versions: Versions) -> dict[str, Any]:
+def defaults(versions: Versions) -> dict[str, Any]:
     found = blocks(versions)
     return {row["name"]: row["default"] for row in found.rows(found.known["top_level"])}
 
@@ -84,7 +84,7 @@ LAYER = Layer(
         "deepspeed.elasticity": lambda versions: elastic,
         "deepspeed.removed.top_level": _texts("top_level"),
         "deepspeed.removed.zero_optimization": _texts("zero_optimization"),
-        "deepspeed.defaults": _defaults,
+        "deepspeed.defaults": defaults,
         "deepspeed.zero_optimizers": _zero_optimizers,
         "deepspeed.bf16_fp32_alone": _bf16_fp32_alone,
         "deepspeed.optimizer_names": _names,

@@ -134,3 +134,14 @@ def scheduler_name(config: Mapping[str, Any]) -> str | None:
     """The spec's name of the curve that a scheduler block makes."""
     said = lookup(config, "scheduler.type")
     return next((name for name, known in CURVES.items() if known == said), None)
+
+
+# the optimizers whose block rendering writes: DeepSpeed's name and the numbers it takes
+OPTIMIZERS = {name: (said, PARAMS[name]) for name, said in TYPES.items()}
+
+
+def default_clipping(version: str) -> float:
+    """What DeepSpeed clips at when its config does not say: nothing up to 0.18, 1.0 in 0.19.8."""
+    from dsbridge.deepspeed.layer import defaults
+
+    return float(defaults({"deepspeed": version} if version else {})["gradient_clipping"])

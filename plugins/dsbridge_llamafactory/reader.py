@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from dsbridge.rulebook import Reader, Reading, Setup
 from dsbridge_llamafactory.inputs import command_of, recognises
 from dsbridge_llamafactory.program import LAYERS, PROGRAM
+
+if TYPE_CHECKING:
+    from dsbridge.sdk import Draft
 
 VERSIONS = {
     "llamafactory": "0.9.5",
@@ -20,4 +25,10 @@ def _read(setup: Setup) -> Reading:
     return read(setup)
 
 
-READER = Reader(recognises, command_of, _read, PROGRAM, LAYERS, VERSIONS)
+def _parse(setup: Setup, reading: Reading) -> Draft:
+    from dsbridge_llamafactory.parse import parse  # explaining needs none of it
+
+    return parse(setup, reading)
+
+
+READER = Reader(recognises, command_of, _read, PROGRAM, LAYERS, VERSIONS, _parse)

@@ -13,6 +13,7 @@ from dsbridge.sdk import (
     Rendered,
     RenderRequest,
     YamlEdit,
+    asks_for_deepspeed,
     changed,
     dims,
     ds_config,
@@ -69,6 +70,8 @@ def _sharded(request: RenderRequest) -> tuple[Placed, dict[str, str], dict[str, 
     if uses_fsdp(request):
         placed, text = fsdp.fsdp(request)
         return placed, {fsdp.ACCELERATE_FILE: text}, {}
+    if not asks_for_deepspeed(request.spec):
+        return Placed({}, frozenset({"precision.dtype"})), {}, {}
     built = ds_config(request.spec, DIALECT)
     found = [*built.diagnostics, *universal(request.spec)]
     found += native(request.spec, built.config, DIALECT)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dsbridge.rulebook import Guess, Reader, Reading, Setup, json_error
 from dsbridge.sdk import InputError, Source
 from dsbridge_trainer import table
 from dsbridge_trainer.moments import PROGRAM
+
+if TYPE_CHECKING:
+    from dsbridge.sdk import Draft
 
 VERSIONS = {"transformers": "5.23.0", "accelerate": "1.15.0", "deepspeed": "0.19.8"}
 _MARKS = ("TrainingArguments", "HfArgumentParser")
@@ -136,6 +139,12 @@ def _reading(setup: Setup, given: Any, model: Any, about: dict[str, Any]) -> Rea
     return Reading(trees, sources, {})
 
 
+def _parse(setup: Setup, reading: Reading) -> Draft:
+    from dsbridge_trainer.parse import parse  # explaining needs none of it
+
+    return parse(setup, reading)
+
+
 READER = Reader(
     recognises=recognises,
     command_of=command_of,
@@ -143,4 +152,5 @@ READER = Reader(
     program=PROGRAM,
     layers=("trainer", "accelerate", "deepspeed"),
     versions=VERSIONS,
+    parse=_parse,
 )

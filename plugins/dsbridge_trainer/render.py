@@ -15,6 +15,7 @@ from dsbridge.sdk import (
     RenderRequest,
     Source,
     Word,
+    asks_for_deepspeed,
     ds_config,
     show,
     to_json,
@@ -53,6 +54,8 @@ def render(request: RenderRequest) -> Rendered:
 
 def _deepspeed(request: RenderRequest, files: dict[str, str]) -> tuple[Placed, dict[str, Word]]:
     spec = request.spec
+    if not asks_for_deepspeed(spec):
+        return Placed({}, frozenset({"precision.dtype"})), {}
     built = ds_config(spec, DIALECT)
     files[DS_FILE] = to_json(built.config)
     env, missing = ulysses.environment(spec)

@@ -1,0 +1,51 @@
+"""A training YAML in the spec's words: LLaMA-Factory's own keys above those of the Trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dsbridge.rulebook import Reading, Setup
+from dsbridge.sdk import Claim, Draft, claimed_by, cluster_claims
+from dsbridge_llamafactory.fields import OWN
+from dsbridge_trainer import table
+from dsbridge_trainer.parse import Args, argument_claims, lost, taken_keys
+
+# decided below, with the keys beside them
+_LATER = ("finetuning.method", "finetuning.target_modules")
+
+
+def parse(setup: Setup, reading: Reading) -> Draft:
+    """The YAML, the DeepSpeed config it names, and the launcher."""
+    lf = reading.trees.get("lf") or {}
+    ds = reading.trees.get("ds")
+    used = ds if isinstance(ds, Mapping) else None
+    # LLaMA-Factory has `warmup_ratio` under every Transformers: hparams/training_args.py
+    defaults = {"warmup_ratio": 0.0, **table.defaults(table.of(setup.versions))}
+    args = Args(lf, "lf", defaults, used, setup.versions.get("deepspeed", ""))
+    rows = [row for row in OWN if row.path not in _LATER]
+    claims = [*claimed_by(rows, lf, "lf"), *_method(lf), *_targets(lf), *argument_claims(args)]
+    claims += cluster_claims(setup, reading)
+    consumed = {*taken_keys(args), ("lf", "deepspeed")} if used is not None else set()
+    # rendered, a YAML trains unless it says otherwise
+    implied = {} if "do_train" in lf else {"do_train": False}
+    homes = {"lf": "own", "ds": "deepspeed"}
+    return Draft(tuple(claims), homes, frozenset(consumed), lost(args), implied)
+
+
+def _method(lf: Mapping[str, Any]) -> Iterator[Claim]:
+    """LoRA over quantized weights is a method of its own in the spec."""
+    kind = lf.get("finetuning_type")
+    if kind is not None:
+        quantized = kind == "lora" and lf.get("quantization_bit") is not None
+        yield Claim("finetuning.method", "qlora" if quantized else kind, (("lf", "finetuning_type"),))
+
+
+def _targets(lf: Mapping[str, Any]) -> Iterator[Claim]:
+    """`all`, or names with commas between them."""
+    said = lf.get("lora_target")
+    if isinstance(said, str):
+        names = [name.strip() for name in said.split(",")]
+        yield Claim(
+            "finetuning.target_modules", "all" if names == ["all"] else names, (("lf", "lora_target"),)
+        )

@@ -1,0 +1,226 @@
+"""`TrainingArguments` in the spec's words: the way back from `arguments` and `optimizing`.
+
+An argument counts as far as it reaches training. Under DeepSpeed some do only where the config says "auto":
+what the config overrules stays in the framework's own words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from dsbridge.rulebook import UNSET, Reading, Setup, lookup
+from dsbridge.sdk import (
+    DS_OPTIMIZERS,
+    Claim,
+    Draft,
+    claimed_by,
+    cluster_claims,
+    config_claims,
+    default_clipping,
+)
+from dsbridge_trainer import table
+from dsbridge_trainer.dialect import DIALECT
+from dsbridge_trainer.fields import ARGUMENTS, TRAINER_ONLY
+from dsbridge_trainer.optimizing import NAMES, NOT_READ
+
+_CLIP = "gradient_clipping"
+_LATER = ("gradient_clipping", "training.eval_steps")  # decided below
+_FILLED = {
+    "lr": ("learning_rate",),
+    "betas": ("adam_beta1", "adam_beta2"),
+    "eps": ("adam_epsilon",),
+    "weight_decay": ("weight_decay",),
+}
+
+
+class Args(NamedTuple):
+    """The arguments that are given, the tree they are in, what the others are, and the DeepSpeed config.
+
+    ds: None for a run without DeepSpeed. ratio_key: there is an argument `warmup_ratio`.
+    """
+
+    given: Mapping[str, Any]
+    tree: str
+    defaults: Mapping[str, Any]
+    ds: Mapping[str, Any] | None
+    deepspeed_version: str
+
+    def has(self, name: str) -> bool:
+        """True for an argument that is given, and not null."""
+        return self.given.get(name) is not None
+
+    def value(self, name: str) -> Any:
+        """What the argument is, given or not."""
+        return self.given[name] if self.has(name) else self.defaults.get(name)
+
+    def key(self, name: str) -> tuple[str, ...]:
+        """The leaf of an argument."""
+        return (self.tree, name)
+
+
+def parse(setup: Setup, reading: Reading) -> Draft:
+    """Arguments, the DeepSpeed config they name, and the launcher."""
+    version = table.of(setup.versions)
+    ds = reading.trees.get("ds")
+    given = reading.trees.get("args") or {}
+    args = Args(given, "args", table.defaults(version), ds if isinstance(ds, Mapping) else None,
+                setup.versions.get("deepspeed", ""))  # fmt: skip
+    claims = [
+        *claimed_by(TRAINER_ONLY, given, "args"),
+        *argument_claims(args),
+        *cluster_claims(setup, reading),
+    ]
+    consumed = frozenset({*taken_keys(args), ("args", "deepspeed")} if args.ds is not None else ())
+    return Draft(tuple(claims), {"args": "own", "ds": "deepspeed"}, consumed, lost=lost(args))
+
+
+def argument_claims(args: Args) -> Iterator[Claim]:
+    """What the arguments say, and the keys of the DeepSpeed config that no argument decides."""
+    rows = [row for row in ARGUMENTS if row.path not in _LATER]
+    yield from claimed_by(rows, args.given, args.tree)
+    yield from _clipping(args)
+    yield from _batch(args)
+    yield from _precision(args)
+    yield from _evaluation(args)
+    if args.ds is None or "optimizer" not in args.ds:
+        yield from _optimizer(args)
+    else:
+        yield from _optimizer_block(args)
+    if args.ds is None or "scheduler" not in args.ds:
+        yield from _schedule(args)
+    if args.ds is not None:
+        yield from config_claims(args.ds, DIALECT)
+
+
+def taken_keys(args: Args) -> Iterator[tuple[str, ...]]:
+    """Keys of the config that say what an argument says: "auto", or the same number."""
+    assert args.ds is not None
+    for key, name in DIALECT.takes.items():
+        value = lookup(args.ds, key)
+        if key.startswith(("optimizer.", "scheduler.")) or value is UNSET:
+            continue
+        if value == "auto" or (key != "train_batch_size" and _same(value, args.value(name))):
+            yield ("ds", *key.split("."))
+
+
+def lost(args: Args) -> dict[tuple[str, ...], str]:
+    """Arguments that reach nobody, and why."""
+    if args.ds is None or _CLIP in args.ds or not args.has("max_grad_norm"):
+        return {}
+    why = "never reaches DeepSpeed, whose config has no `gradient_clipping`; its own default holds"
+    return {args.key("max_grad_norm"): why}
+
+
+def _same(value: Any, other: Any) -> bool:
+    return isinstance(value, bool) is isinstance(other, bool) and bool(value == other)
+
+
+def _clipping(args: Args) -> Iterator[Claim]:
+    value = args.given.get("max_grad_norm")
+    asked = UNSET if args.ds is None else lookup(args.ds, _CLIP)
+    if args.ds is None or asked == "auto":
+        if value is not None:
+            yield Claim(_CLIP, value, (args.key("max_grad_norm"),))
+    elif asked is UNSET:
+        # rendered, the key is always there: so the value that holds without it is written
+        yield Claim(_CLIP, default_clipping(args.deepspeed_version))
+    elif _same(asked, args.value("max_grad_norm")):
+        keys = [("ds", _CLIP), *([args.key("max_grad_norm")] if value is not None else [])]
+        yield Claim(_CLIP, asked, tuple(keys))
+
+
+def _batch(args: Args) -> Iterator[Claim]:
+    for name, path in (
+        ("per_device_train_batch_size", "batch.micro_per_gpu"),
+        ("gradient_accumulation_steps", "batch.accumulation"),
+    ):
+        if args.has(name):
+            yield Claim(path, args.given[name], (args.key(name),))
+    whole = UNSET if args.ds is None else lookup(args.ds, "train_batch_size")
+    if isinstance(whole, int) and not isinstance(whole, bool):
+        yield Claim("batch.global", whole, (("ds", "train_batch_size"),))
+
+
+def _precision(args: Args) -> Iterator[Claim]:
+    given = {name: args.given[name] for name in ("bf16", "fp16") if args.has(name)}
+    if not given or not all(isinstance(value, bool) for value in given.values()):
+        return
+    on = [name for name, value in given.items() if value]
+    if len(on) < 2:
+        yield Claim("precision.dtype", on[0] if on else "fp32", tuple(args.key(name) for name in given))
+
+
+def _evaluation(args: Args) -> Iterator[Claim]:
+    """`eval_steps` is read only with `eval_strategy: steps`."""
+    if args.given.get("eval_strategy") == "steps" and args.has("eval_steps"):
+        keys = (args.key("eval_steps"), args.key("eval_strategy"))
+        yield Claim("training.eval_steps", args.given["eval_steps"], keys)
+
+
+def _optimizer(args: Args) -> Iterator[Claim]:
+    """The Trainer's own optimizer."""
+    names = {said: name for name, said in NAMES.items()}
+    said = args.given.get("optim")
+    kind = "adamw" if said is None else names.get(str(said))
+    if said is not None and kind is not None:
+        yield Claim("optimizer.type", kind, (args.key("optim"),))
+    for field in _FILLED:
+        if field not in NOT_READ.get(kind or "", ()):
+            yield from _rate(args, field)
+
+
+def _rate(args: Args, field: str) -> Iterator[Claim]:
+    """One number of the optimizer, if its argument is given."""
+    given = [name for name in _FILLED[field] if args.has(name)]
+    if not given:
+        return
+    value = [args.value(name) for name in _FILLED[field]]
+    yield Claim(f"optimizer.{field}", value if field == "betas" else value[0], tuple(map(args.key, given)))
+
+
+def _optimizer_block(args: Args) -> Iterator[Claim]:
+    """DeepSpeed's optimizer, if the block is one that rendering writes: its numbers are the arguments'."""
+    assert args.ds is not None
+    kinds = {said: (name, params) for name, (said, params) in DS_OPTIMIZERS.items()}
+    kind, known = kinds.get(lookup(args.ds, "optimizer.type"), ("", ()))
+    params = lookup(args.ds, "optimizer.params")
+    if not kind or not isinstance(params, Mapping) or "lr" not in params:
+        return  # kept as it is, and the arguments too
+    taken = {name: argument for name, argument in _FILLED.items() if name in known}
+    if any(params[name] != "auto" for name in taken if name in params):
+        return
+    if any(name not in params and args.has(taken[name][0]) for name in taken):
+        return  # an argument that nobody reads
+    yield Claim("optimizer.type", kind, (("ds", "optimizer", "type"),))
+    yield Claim("optimizer.owner", "deepspeed")
+    for field in taken:
+        if field in params:
+            key = ("ds", "optimizer", "params", field)
+            said = list(_rate(args, field))
+            yield (
+                said[0]._replace(keys=(*said[0].keys, key))
+                if said
+                else Claim(f"optimizer.{field}", "auto", (key,))
+            )
+
+
+def _schedule(args: Args) -> Iterator[Claim]:
+    """The Trainer's own schedule. With both, a positive number of steps beats the ratio."""
+    kind = args.given.get("lr_scheduler_type")
+    if kind is not None:
+        yield Claim("scheduler.type", kind, (args.key("lr_scheduler_type"),))
+    least = lookup(args.given, "lr_scheduler_kwargs.min_lr")
+    if kind == "cosine_with_min_lr" and least is not UNSET:
+        yield Claim("scheduler.min_lr", least, ((args.tree, "lr_scheduler_kwargs", "min_lr"),))
+    if kind == "constant":
+        return
+    steps, ratio = args.given.get("warmup_steps"), args.given.get("warmup_ratio")
+    if isinstance(steps, float) and 0 < steps < 1 and "warmup_ratio" not in args.defaults:
+        yield Claim("scheduler.warmup_ratio", steps, (args.key("warmup_steps"),))
+    elif steps:
+        yield Claim("scheduler.warmup_steps", steps, (args.key("warmup_steps"),))
+    elif ratio is not None:
+        yield Claim("scheduler.warmup_ratio", ratio, (args.key("warmup_ratio"),))
+    elif steps is not None:
+        yield Claim("scheduler.warmup_steps", steps, (args.key("warmup_steps"),))
