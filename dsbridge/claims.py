@@ -34,6 +34,7 @@ class Draft(NamedTuple):
     room for them. consumed: leaves that say nothing of their own ("auto" that an argument fills).
     lost: leaves that reach nobody, with the reason. implied: keys of the framework's own that are not in the
     files, because they are its default, and that rendering would otherwise write as something else.
+    silent: what the framework does where the files say nothing, for a target that would do something else.
     """
 
     claims: tuple[Claim, ...] = ()
@@ -41,6 +42,7 @@ class Draft(NamedTuple):
     consumed: frozenset[Key] = frozenset()
     lost: Mapping[Key, str] = MappingProxyType({})
     implied: Mapping[str, Any] = MappingProxyType({})
+    silent: Mapping[str, Any] = MappingProxyType({})
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
@@ -50,16 +52,19 @@ def joined(drafts: Iterable[Draft]) -> Draft:
     homes: dict[str, str] = {}
     lost: dict[Key, str] = {}
     implied: dict[str, Any] = {}
+    silent: dict[str, Any] = {}
     for part in parts:
         homes |= part.homes
         lost |= part.lost
         implied |= part.implied
+        silent |= part.silent
     return Draft(
         tuple(claim for part in parts for claim in part.claims),
         homes,
         frozenset().union(*(part.consumed for part in parts)),
         lost,
         implied,
+        silent,
         tuple(finding for part in parts for finding in part.diagnostics),
     )
 

@@ -68,6 +68,7 @@ class Framework(NamedTuple):
     """A target. `requires` maps distributions to the versions it is verified with (PEP 440).
 
     reader: gives how its files and commands are read and resolved; None if it can only be rendered.
+    arguments: for one that stands on TrainingArguments, the names of those it takes, by version.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Framework(NamedTuple):
     requires: Mapping[str, str]
     codes: tuple[Code, ...] = ()
     reader: Callable[[], Reader] | None = None
+    arguments: Callable[[Mapping[str, str]], frozenset[str]] | None = None
 
 
 def spec_hash(spec: ParallelSpec) -> str:

@@ -18,7 +18,7 @@ from dsbridge.plugins import Registry, registry
 from dsbridge.provenance import Source
 from dsbridge.reading import Files
 from dsbridge.spec.build import build_spec
-from dsbridge.spec.consistency import contradictions
+from dsbridge.spec.consistency import PRECISION, contradictions
 from dsbridge.spec.kinds import Mismatch
 from dsbridge.spec.leaves import kind_of, plain
 from dsbridge.spec.load import Loaded
@@ -50,6 +50,7 @@ class Parsed(NamedTuple):
     """A spec, and from which keys each of its fields was read.
 
     claims: those that hold, by spec path. kept: leaves kept verbatim. unclaimed: leaves that are lost.
+    silent: what the framework does where the input says nothing.
     """
 
     framework: str
@@ -59,6 +60,7 @@ class Parsed(NamedTuple):
     unclaimed: tuple[Unclaimed, ...]
     diagnostics: tuple[Diagnostic, ...]
     input: Input
+    silent: Mapping[str, Any]
 
 
 def parse(
@@ -99,6 +101,7 @@ def parse_input(found: Input) -> Parsed:
         tuple(book.unclaimed),
         (*found.reading.diagnostics, *draft.diagnostics, *book.found),
         found,
+        draft.silent,
     )
 
 
@@ -169,8 +172,10 @@ class _Book:
             placed = [problem.at(document.at(_path(problem.key))) for problem in problems]
             if not gone:
                 raise InputError(placed)
+            # a block of the other number format lies in most configs, unused: no news
+            told = [d for d in placed if d.code != PRECISION.code]
             self.found += [
-                CONTRADICTION(d.message, hint=d.hint, key=d.key, at=document.at(_path(d.key))) for d in placed
+                CONTRADICTION(d.message, hint=d.hint, key=d.key, at=document.at(_path(d.key))) for d in told
             ]
             for path in gone:
                 del self.claims[path]

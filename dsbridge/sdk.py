@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from dsbridge.deepspeed.dialect import Dialect
     from dsbridge.deepspeed.optimizer import owner_is_deepspeed as optimizer_by_deepspeed
     from dsbridge.deepspeed.parsing import OPTIMIZERS as DS_OPTIMIZERS
-    from dsbridge.deepspeed.parsing import cluster_claims, config_claims, default_clipping
+    from dsbridge.deepspeed.parsing import (
+        cluster_claims,
+        config_claims,
+        default_clipping,
+        rank_claims,
+        script_claims,
+    )
     from dsbridge.deepspeed.rendering import to_json
     from dsbridge.deepspeed.scheduler import owner_is_deepspeed as scheduler_by_deepspeed
     from dsbridge.diagnostics import Code, Diagnostic, InputError, Severity
@@ -76,6 +82,8 @@ _WHERE = {
     "claimed_by": "fields",
     "config_claims": "deepspeed.parsing",
     "cluster_claims": "deepspeed.parsing",
+    "rank_claims": "deepspeed.parsing",
+    "script_claims": "deepspeed.parsing",
     "default_clipping": "deepspeed.parsing",
     "DS_OPTIMIZERS": "deepspeed.parsing:OPTIMIZERS",
     "Codec": "fields",
@@ -174,8 +182,10 @@ __all__ = [
     "node_rank",
     "optimizer_by_deepspeed",
     "place",
+    "rank_claims",
     "read_arguments",
     "scheduler_by_deepspeed",
+    "script_claims",
     "show",
     "to_json",
     "to_yaml",

@@ -18,10 +18,9 @@ from dsbridge.artifacts import Artifacts
 from dsbridge.diagnostics import InputError
 from dsbridge.plugins import Registry
 from dsbridge.rendering import render
-from dsbridge.spec import ParallelSpec, kinds
-from dsbridge.spec.leaves import PASSED_THROUGH, leaf_paths
+from dsbridge.spec import kinds
+from dsbridge.spec.leaves import PASSED_THROUGH, kind_of, leaf_paths
 from dsbridge.spec.load import Loaded, load_mapping
-from dsbridge.spec.setting import Meaning, Section, declared_fields
 
 TEXTS = st.sampled_from(["a", "saves/run 1", "it's", "$HOME/x", "Qwen/Qwen2.5-7B", 'q"q', "größe"])
 
@@ -105,19 +104,6 @@ def _drop(mapping: dict[str, Any], path: list[str]) -> bool:
     for key in path[:-1]:
         node = node.get(key, {})
     return node.pop(path[-1], None) is not None
-
-
-def kind_of(path: str) -> kinds.Kind:
-    """The kind of the leaf at a dotted path."""
-    of: Any = ParallelSpec
-    *parents, last = path.split(".")
-    for key in parents:
-        section = declared_fields(of)[key]
-        assert isinstance(section, Section)
-        of = section.of
-    found = declared_fields(of)[last]
-    assert isinstance(found, Meaning)
-    return found.kind
 
 
 def check_promises(loaded: Loaded, target: str, plugins: Registry | None = None) -> Artifacts:

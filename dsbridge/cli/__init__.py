@@ -13,6 +13,8 @@ from dsbridge.version import __version__
 
 COMMANDS = {
     "explain": "Predict what deepspeed.initialize receives, who set each value, and why.",
+    "migrate": "Carry a set-up over to another framework, and say what became of every key.",
+    "parse": "Make a spec of a framework's own files, or of a launch command (alias: import).",
     "render": "Render a spec into files that a framework trains with.",
     "rule": "Tell all about one rule or diagnostic code.",
     "rules": "List what the frameworks do to a DeepSpeed config.",
@@ -22,6 +24,9 @@ COMMANDS = {
 }
 
 
+ALIASES = {"import": "parse"}
+
+
 class LazyGroup(click.Group):
     """Commands by name; the help of one never imports another."""
 
@@ -29,6 +34,7 @@ class LazyGroup(click.Group):
         return sorted(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        cmd_name = ALIASES.get(cmd_name, cmd_name)
         if cmd_name not in COMMANDS:
             return None
         command = import_module(f"dsbridge.cli.{cmd_name}").command

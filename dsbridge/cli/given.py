@@ -43,21 +43,32 @@ class InputCommand(click.Command):
         return ["[OPTIONS] FILE... | -- COMMAND..."]
 
 
+_SOURCE = click.option(
+    "--from", "source", default="", help="The framework that the input belongs to; else it is recognised."
+)
+_FILES = click.argument("files", nargs=-1, type=click.Path())
+_TARGET = click.option("--target", "-t", default="", help="The framework, where the input leaves it open.")
+_FACTS = (
+    click.option("--world-size", type=click.IntRange(1), help="Number of ranks."),
+    click.option("--gpu", help="A GPU's name: which data types it has."),
+    click.option("--bf16/--no-bf16", "bf16", default=None, help="The GPU has bf16 (assumed) or not."),
+    click.option("--model", help="A config.json, or its folder: hidden size and the like."),
+    click.option("--num-training-steps", type=click.IntRange(1), help="Optimizer steps of the run."),
+    click.option("--fact", "facts", multiple=True, metavar="NAME=VALUE", help="Any other fact."),
+    click.option("--versions", default="", help="As deepspeed=0.18.4,accelerate=1.11.0"),
+)
+
+
 def input_options(function: F) -> F:
     """FILE..., the facts and the versions: the options of the contract, in its order."""
-    for option in reversed(
-        (
-            click.argument("files", nargs=-1, type=click.Path()),
-            click.option("--target", "-t", default="", help="The framework, where the input leaves it open."),
-            click.option("--world-size", type=click.IntRange(1), help="Number of ranks."),
-            click.option("--gpu", help="A GPU's name: which data types it has."),
-            click.option("--bf16/--no-bf16", "bf16", default=None, help="The GPU has bf16 (assumed) or not."),
-            click.option("--model", help="A config.json, or its folder: hidden size and the like."),
-            click.option("--num-training-steps", type=click.IntRange(1), help="Optimizer steps of the run."),
-            click.option("--fact", "facts", multiple=True, metavar="NAME=VALUE", help="Any other fact."),
-            click.option("--versions", default="", help="As deepspeed=0.18.4,accelerate=1.11.0"),
-        )
-    ):
+    for option in reversed((_FILES, _TARGET, *_FACTS)):
+        function = option(function)
+    return function
+
+
+def source_options(function: F) -> F:
+    """The same for commands that read a spec: `--from` in place of `--target`."""
+    for option in reversed((_FILES, *_FACTS, _SOURCE)):
         function = option(function)
     return function
 
@@ -87,7 +98,7 @@ def given(ctx: click.Context, options: Mapping[str, Any]) -> Given:
         facts |= model_facts(options["model"])
     words = [word for word in options["versions"].split(",") if word]
     versions = dict(_pair("--versions", word, str) for word in words)
-    return Given(files, command, options["target"], facts, versions)
+    return Given(files, command, options.get("target", ""), facts, versions)
 
 
 def _value(text: str) -> Any:

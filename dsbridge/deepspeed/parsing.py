@@ -19,6 +19,16 @@ from dsbridge.reading import Reading, Setup
 from dsbridge.trees import lookup
 from dsbridge.values import UNSET, Unknown
 
+# where torchrun meets unless told: nobody's wish
+_HERE, _PORT = "127.0.0.1", "29500"
+_TORCHRUN = {"nodes": "nnodes", "ranks": "nproc_per_node", "addr": "master_addr", "port": "master_port"}
+_DEEPSPEED = {"nodes": "num_nodes", "ranks": "num_gpus", "addr": "master_addr", "port": "master_port"}
+_ACCELERATE = {
+    "nodes": "num_machines",
+    "ranks": "num_processes",
+    "addr": "main_process_ip",
+    "port": "main_process_port",
+}
 _BATCH = {
     "train_micro_batch_size_per_gpu": "batch.micro_per_gpu",
     "gradient_accumulation_steps": "batch.accumulation",
@@ -45,18 +55,43 @@ def parse(setup: Setup, reading: Reading) -> Draft:
     config = reading.trees.get("ds")
     if not isinstance(config, Mapping):
         return Draft(homes={"ds": "deepspeed"})
-    claims = (*cluster_claims(setup, reading), *config_claims(config, DIALECT))
+    claims = (*cluster_claims(setup, reading), *script_claims(setup), *config_claims(config, DIALECT))
     return Draft(claims, {"ds": "deepspeed"})
 
 
 def cluster_claims(setup: Setup, reading: Reading) -> Iterator[Claim]:
-    """What the launcher said of nodes and GPUs."""
-    torchrun = reading.trees.get("torchrun") or {}
-    nodes, ranks = torchrun.get("nnodes"), torchrun.get("nproc_per_node")
-    said = (("cluster.nodes", "nnodes", nodes), ("cluster.gpus_per_node", "nproc_per_node", ranks))
-    for path, name, value in said:
-        if isinstance(value, str) and value.isdigit() and not setup.assumed:
-            yield Claim(path, int(value), (("torchrun", name),))
+    """What torchrun or `accelerate launch` was told of nodes and GPUs."""
+    if setup.assumed:
+        return
+    torchrun, launch = reading.trees.get("torchrun") or {}, reading.trees.get("launch") or {}
+    yield from rank_claims(torchrun, "torchrun", _TORCHRUN)
+    yield from rank_claims(reading.trees.get("launcher") or {}, "launcher", _DEEPSPEED)
+    ranks, nodes = launch.get("num_processes"), launch.get("num_machines", 1)
+    if isinstance(ranks, int) and isinstance(nodes, int) and nodes > 0 and ranks % nodes == 0:
+        each = {**launch, "num_processes": ranks // nodes, "num_machines": nodes}
+        yield from rank_claims(each, "launch", _ACCELERATE)
+
+
+def script_claims(setup: Setup) -> Iterator[Claim]:
+    """The user's own program and what starts it; `train.py` and torchrun are what rendering takes anyway."""
+    name = setup.words.items[0] if setup.words.items and not setup.assumed else "train.py"
+    if name.endswith(".py") and name != "train.py":
+        yield Claim("launch.script", name)
+    for launcher, kind in (("accelerate launch", "accelerate"), ("deepspeed", "deepspeed")):
+        if launcher in setup.launchers and not setup.assumed:
+            yield Claim("launch.kind", kind)
+
+
+def rank_claims(said: Mapping[str, Any], tree: str, names: Mapping[str, str]) -> Iterator[Claim]:
+    """Nodes, GPUs of a node and, with several nodes, the first node's address, by a launcher's own names."""
+    rows = (("nodes", "cluster.nodes"), ("ranks", "cluster.gpus_per_node"), ("port", "launch.master_port"))
+    for name, path in rows:
+        value = str(said.get(names[name], ""))
+        if value.isascii() and value.isdigit() and (name, value) != ("port", _PORT):
+            yield Claim(path, int(value), ((tree, names[name]),))
+    address = said.get(names["addr"])
+    if isinstance(address, str) and address not in ("", _HERE):
+        yield Claim("launch.master_addr", address, ((tree, names["addr"]),))
 
 
 def config_claims(config: Mapping[str, Any], dialect: Dialect) -> Iterator[Claim]:

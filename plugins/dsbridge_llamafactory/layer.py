@@ -41,6 +41,15 @@ def argument_names(versions: Versions) -> frozenset[str]:
     return frozenset(name for name, row in rows() if _within(row.since, row.until, versions.get(row.package)))
 
 
+def trainer_arguments(versions: Versions) -> frozenset[str]:
+    """Those that are TrainingArguments' own."""
+    return frozenset(
+        name
+        for name, row in rows()
+        if row.package == "transformers" and _within(row.since, row.until, versions.get(row.package))
+    )
+
+
 @cache
 def _templates() -> dict[str, Any]:
     text = Path(__file__).with_name("arguments.json").read_text(encoding="utf-8")

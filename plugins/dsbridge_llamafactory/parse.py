@@ -6,12 +6,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dsbridge.rulebook import Reading, Setup
-from dsbridge.sdk import Claim, Draft, claimed_by, cluster_claims
+from dsbridge.sdk import Claim, Draft, claimed_by, cluster_claims, rank_claims
 from dsbridge_llamafactory.fields import OWN
+from dsbridge_llamafactory.flags import known_arguments
 from dsbridge_trainer import table
-from dsbridge_trainer.parse import Args, argument_claims, lost, taken_keys
+from dsbridge_trainer.parse import Args, argument_claims, lost, silent, taken_keys
 
 # decided below, with the keys beside them
+_ENVIRONMENT = {"nodes": "NNODES", "ranks": "NPROC_PER_NODE", "addr": "MASTER_ADDR", "port": "MASTER_PORT"}
+# rendering writes these where nobody says otherwise
+_WRITTEN = {"stage": "sft", "do_train": True}
+# LLaMA-Factory's own defaults that change what is trained
+_SILENT = {"finetuning.method": "finetuning_type", "training.sequence_length": "cutoff_len"}
 _LATER = ("finetuning.method", "finetuning.target_modules")
 
 
@@ -25,12 +31,15 @@ def parse(setup: Setup, reading: Reading) -> Draft:
     args = Args(lf, "lf", defaults, used, setup.versions.get("deepspeed", ""))
     rows = [row for row in OWN if row.path not in _LATER]
     claims = [*claimed_by(rows, lf, "lf"), *_method(lf), *_targets(lf), *argument_claims(args)]
-    claims += cluster_claims(setup, reading)
+    claims += [*cluster_claims(setup, reading), *rank_claims(setup.environ, "env", _ENVIRONMENT)]
     consumed = {*taken_keys(args), ("lf", "deepspeed")} if used is not None else set()
+    consumed |= {("lf", name) for name, value in _WRITTEN.items() if lf.get(name) == value}
     # rendered, a YAML trains unless it says otherwise
     implied = {} if "do_train" in lf else {"do_train": False}
     homes = {"lf": "own", "ds": "deepspeed"}
-    return Draft(tuple(claims), homes, frozenset(consumed), lost(args), implied)
+    own = {path: known_arguments()[key].default for path, key in _SILENT.items()}
+    silently = {**silent(args), **own}
+    return Draft(tuple(claims), homes, frozenset(consumed), lost(args), implied, silently)
 
 
 def _method(lf: Mapping[str, Any]) -> Iterator[Claim]:

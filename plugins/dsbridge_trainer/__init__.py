@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from dsbridge.sdk import Framework, Rendered, RenderRequest, hookimpl
@@ -24,6 +24,12 @@ def _reader() -> Reader:
     return READER
 
 
+def _arguments(versions: Mapping[str, str]) -> frozenset[str]:
+    from dsbridge_trainer import table
+
+    return frozenset(table.fields(table.of(versions)))
+
+
 FRAMEWORK = Framework(
     name="trainer",
     title="HF Trainer",
@@ -33,6 +39,7 @@ FRAMEWORK = Framework(
     render=_render,
     codes=codes.ALL,
     reader=_reader,
+    arguments=_arguments,
 )
 
 

@@ -18,6 +18,7 @@ from dsbridge.sdk import (
     cluster_claims,
     config_claims,
     default_clipping,
+    script_claims,
 )
 from dsbridge_trainer import table
 from dsbridge_trainer.dialect import DIALECT
@@ -70,9 +71,10 @@ def parse(setup: Setup, reading: Reading) -> Draft:
         *claimed_by(TRAINER_ONLY, given, "args"),
         *argument_claims(args),
         *cluster_claims(setup, reading),
+        *script_claims(setup),
     ]
     consumed = frozenset({*taken_keys(args), ("args", "deepspeed")} if args.ds is not None else ())
-    return Draft(tuple(claims), {"args": "own", "ds": "deepspeed"}, consumed, lost=lost(args))
+    return Draft(tuple(claims), {"args": "own", "ds": "deepspeed"}, consumed, lost(args), {}, silent(args))
 
 
 def argument_claims(args: Args) -> Iterator[Claim]:
@@ -224,3 +226,25 @@ def _schedule(args: Args) -> Iterator[Claim]:
         yield Claim("scheduler.warmup_ratio", ratio, (args.key("warmup_ratio"),))
     elif steps is not None:
         yield Claim("scheduler.warmup_steps", steps, (args.key("warmup_steps"),))
+
+
+# TrainingArguments' defaults that change what is trained, by the spec's path
+_SILENT = {
+    "batch.micro_per_gpu": "per_device_train_batch_size",
+    "batch.accumulation": "gradient_accumulation_steps",
+    "optimizer.lr": "learning_rate",
+    "optimizer.weight_decay": "weight_decay",
+    "optimizer.eps": "adam_epsilon",
+    "training.epochs": "num_train_epochs",
+    "training.seed": "seed",
+    "gradient_clipping": "max_grad_norm",
+}
+
+
+def silent(args: Args) -> dict[str, Any]:
+    """What the Trainer does where no argument says it."""
+    found = {path: args.defaults[name] for path, name in _SILENT.items() if name in args.defaults}
+    found |= {"optimizer.type": "adamw", "optimizer.betas": [0.9, 0.999], "scheduler.type": "linear"}
+    if not any(args.has(name) for name in ("bf16", "fp16", "pure_bf16", "fp8")):
+        found["precision.dtype"] = "fp32"
+    return {path: value for path, value in found.items() if value is not None}

@@ -1,0 +1,241 @@
+"""The migrate pass: a framework's files, through the spec, to another's, with every key accounted for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from dsbridge.artifacts import Artifacts
+from dsbridge.claims import Claim
+from dsbridge.deepspeed.dialect import AUTO_LEFT_OUT
+from dsbridge.diagnostics import NOT_RENDERED, UNSUPPORTED, Diagnostic, InputError, Severity
+from dsbridge.fields import show
+from dsbridge.formats.document import Document
+from dsbridge.framework import Base, Framework
+from dsbridge.parsing import Parsed, parse
+from dsbridge.plugins import Registry, registry
+from dsbridge.reading import COMMAND, Files
+from dsbridge.rendering import framework_named, render
+from dsbridge.sharding import CONVERTED, converted
+from dsbridge.spec.leaves import leaves
+from dsbridge.spec.load import Loaded, load_document
+from dsbridge.targets import written
+from dsbridge.trees import store
+
+_NOTHING = "nothing is written"
+EXACT, LOSSY, NO_PLACE, DROPPED = "exact", "lossy", "unsupported", "dropped"
+
+
+class Move(NamedTuple):
+    """What became of one key of the input. `target`: the keys that say it now."""
+
+    source: str
+    target: str
+    status: str
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The shape the CLI contract fixes."""
+        return {"from": self.source, "to": self.target or None, "status": self.status, "reason": self.reason}
+
+
+class Migration(NamedTuple):
+    """The files of the target, and what became of every key of the input."""
+
+    parsed: Parsed
+    artifacts: Artifacts
+    mapping: tuple[Move, ...]
+    diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def refused(self) -> bool:
+        return self.artifacts.refused
+
+    def to_json(self) -> dict[str, Any]:
+        """As render, with the mapping."""
+        shown = self.artifacts._replace(diagnostics=self.diagnostics).to_json()
+        return {**shown, "mapping": [move.to_json() for move in self.mapping]}
+
+
+def migrate(
+    files: Files,
+    given: Sequence[str] = (),
+    command: Sequence[str] = (),
+    *,
+    target: str,
+    source: str = "",
+    sharding: str = "",
+    base: Base | None = None,
+    sets: Sequence[str] = (),
+    facts: Mapping[str, Any] | None = None,
+    versions: Mapping[str, str] | None = None,
+    plugins: Registry | None = None,
+) -> Migration:
+    """Carry files or a command over to `target`. sharding: "zero" or "fsdp", else as it is.
+
+    Raises:
+        InputError: the input, the target or `base` cannot be used.
+    """
+    known = plugins or registry()
+    framework_named(target, known)
+    parsed = parse(files, given, command, source=source, facts=facts, versions=versions, plugins=known)
+    document, changed = _document(parsed, target, sharding, known)
+    loaded = load_document(document, sets)
+    artifacts = render(loaded, target, base, plugins=known)
+    told = (*parsed.diagnostics, *changed, *artifacts.diagnostics)
+    moves = tuple(_moves(parsed, loaded, artifacts, base, known, changed))
+    return Migration(parsed, artifacts, moves, tuple(dict.fromkeys(told)))
+
+
+def _document(
+    parsed: Parsed, target: str, sharding: str, known: Registry
+) -> tuple[Document, list[Diagnostic]]:
+    """The spec as it is to be rendered: sharded in the way that the target has."""
+    document = parsed.loaded.document
+    root, found = converted(document.value, target, sharding)
+    if target != parsed.framework:
+        for path, value in _silent(parsed, known.frameworks[target]).items():
+            store(root, path, value)
+        frameworks = dict(root.get("frameworks", {}))
+        shared = _shared(frameworks.pop(parsed.framework, {}), parsed, known.frameworks[target])
+        if shared:
+            frameworks[target] = shared
+        root = {**root, "frameworks": frameworks}
+    return document._replace(value=root), [finding.at(document.at(_path(finding.key))) for finding in found]
+
+
+def _silent(parsed: Parsed, target: Framework) -> dict[str, Any]:
+    """What the source does where it is told nothing, unless the target has the same arguments."""
+    source = parsed.input.framework
+    alike = source.arguments is not None and target.arguments is not None
+    said = leaves(parsed.loaded.spec)
+    return {
+        path: value
+        for path, value in parsed.silent.items()
+        if path not in said and not (alike and not path.startswith("finetuning."))
+    }
+
+
+def _shared(own: Mapping[str, Any], parsed: Parsed, target: Framework) -> dict[str, Any]:
+    """Keys of the source's own that the target takes too: both stand on TrainingArguments."""
+    source = parsed.input.framework
+    if source.arguments is None or target.arguments is None or target.reader is None:
+        return {}
+    theirs = source.arguments(parsed.input.setup.versions) & target.arguments(target.reader().versions)
+    return {name: value for name, value in own.items() if name in theirs and value is not None}
+
+
+def _path(key: str | None) -> tuple[str, ...]:
+    return tuple(key.split(".")) if key else ()
+
+
+def _moves(
+    parsed: Parsed,
+    loaded: Loaded,
+    artifacts: Artifacts,
+    base: Base | None,
+    known: Registry,
+    changed: Sequence[Diagnostic],
+) -> Iterator[Move]:
+    """Every key of the input, in the input's order."""
+    whole = written(artifacts)
+    title = known.frameworks[artifacts.target].title
+    for path, claim in parsed.claims.items():
+        source = ", ".join(_shown(parsed, key) for key in claim.keys)
+        if source:
+            keys = _keys(loaded, path, artifacts, whole, base, known)
+            move = _move(source, path, claim, keys, (*artifacts.diagnostics, *changed), title)
+            stays = artifacts.refused and move.status == EXACT
+            yield move._replace(status=DROPPED, reason=_NOTHING) if stays else move
+    for path, value in _silent(parsed, known.frameworks[artifacts.target]).items():
+        if artifacts.target != parsed.framework:
+            keys = _keys(loaded, path, artifacts, whole, base, known)
+            source = f"({parsed.input.framework.title}'s default: {path} {show(value)})"
+            yield _move(source, path, Claim(path, value), keys, (*artifacts.diagnostics, *changed), title)
+    for key in parsed.kept:
+        yield _kept(parsed, key, artifacts, whole, title)
+    for entry in parsed.unclaimed:
+        why = next(
+            (d.message for d in parsed.diagnostics if d.key == entry.key), "the spec has no room for it"
+        )
+        yield Move(entry.key, "", DROPPED, why)
+
+
+def _shown(parsed: Parsed, key: tuple[str, ...]) -> str:
+    """A key as the user knows it: the file it is in, if there are several, and its name there."""
+    at = next(
+        (
+            found
+            for length in range(len(key), 1, -1)
+            if (found := parsed.input.reading.sources.get(".".join(key[:length])))
+        ),
+        None,
+    )
+    name = ".".join(key[1:])
+    several = len({source.file for source in parsed.input.reading.sources.values()}) > 1
+    return f"{at.file}: {name}" if at and several and at.file != COMMAND else name
+
+
+def _keys(
+    loaded: Loaded,
+    path: str,
+    artifacts: Artifacts,
+    whole: Mapping[str, Any],
+    base: Base | None,
+    known: Registry,
+) -> list[str]:
+    """The target's keys that say this field: those that change when it is left out."""
+    if artifacts.refused:
+        return []
+    try:
+        rest = load_document(loaded.document._replace(value=_without(loaded.document.value, path.split("."))))
+        other = render(rest, artifacts.target, base, plugins=known)
+    except InputError:
+        return []
+    if other.refused:
+        return []
+    less = written(other)
+    return [key for key, value in whole.items() if key not in less or less[key] != value]
+
+
+def _without(node: Any, path: Sequence[str]) -> Any:
+    head, *rest = path
+    if head not in node:
+        return node
+    if rest:
+        inner = _without(node[head], rest)
+        return {**node, head: inner} if inner else {k: v for k, v in node.items() if k != head}
+    return {key: value for key, value in node.items() if key != head}
+
+
+def _move(
+    source: str, path: str, claim: Claim, keys: Sequence[str], found: Sequence[Diagnostic], title: str
+) -> Move:
+    target = ", ".join(keys)
+    about = [d for d in found if d.key == path or (d.key and path.startswith(f"{d.key}."))]
+    for finding in about:
+        if finding.code == UNSUPPORTED.code:
+            return Move(source, "", NO_PLACE, finding.message.partition(NOT_RENDERED)[2])
+        if finding.severity is Severity.ERROR:
+            return Move(source, target, NO_PLACE, finding.message)
+        if finding.severity is Severity.WARNING or finding.code in (CONVERTED.code, AUTO_LEFT_OUT.code):
+            return Move(source, target, LOSSY, finding.message)
+    if claim.reason:
+        return Move(source, target, LOSSY, claim.reason)
+    if not target:
+        return Move(source, "", EXACT, f"{title} does this anyway, or has it from another key")
+    return Move(source, target, EXACT, "")
+
+
+def _kept(
+    parsed: Parsed, key: tuple[str, ...], artifacts: Artifacts, whole: Mapping[str, Any], title: str
+) -> Move:
+    """A key that went through word for word, or is the source's alone."""
+    name = ".".join(key[1:])
+    target = next((k for k in whole if k == name or k.endswith(f": {name}")), "")
+    if target:
+        return Move(_shown(parsed, key), target, EXACT, "kept word for word")
+    if artifacts.refused:
+        return Move(_shown(parsed, key), "", DROPPED, _NOTHING)
+    source = "DeepSpeed" if key[0] == "ds" else parsed.input.framework.title
+    return Move(_shown(parsed, key), "", DROPPED, f"{source}'s own; {title} has no such key")

@@ -1,0 +1,130 @@
+"""`parse(render(spec)) == spec`, but for what is declared here or named by a diagnostic of rendering."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+
+from dsbridge.artifacts import Artifacts
+from dsbridge.assumed import with_script
+from dsbridge.parsing import Parsed, parse
+from dsbridge.prediction import launch_words
+from dsbridge.reading import Files
+from dsbridge.rendering import render
+from dsbridge.spec.batch import batch_numbers
+from dsbridge.spec.leaves import NOT_FOR_FRAMEWORKS, leaves
+from dsbridge.spec.load import Loaded, load_file
+from dsbridge.testing import loaded_specs
+from dsbridge.values import AUTO
+from tests.conftest import ROOT
+from tests.meta.test_faithful import EXAMPLES, OWN
+
+TARGETS = ("deepspeed", "llamafactory", "trainer")
+# What the target's files cannot tell a reader, by path or block, with the reason.
+DECLARED = {
+    "deepspeed": {
+        "launch.node_rank": "the script asks the environment",
+        "cluster.gpus_per_node": "unset, torchrun is told `gpu`",
+        "optimizer.owner": "a block says it",
+        "scheduler": "a block of DeepSpeed's schedulers is kept word for word",
+        "training.max_steps": "it is the scheduler block's total_num_steps",
+        "batch.global": "with the ranks it follows from the other two",
+    },
+    "llamafactory": {
+        "launch.kind": "llamafactory-cli starts torchrun itself",
+        "launch.node_rank": "the script asks the environment",
+        "fsdp": "its Accelerate YAML is not read with the training YAML",
+        "cluster": "under FSDP it is in the Accelerate YAML",
+        "batch.global": "it is the product of the other two and the ranks",
+        "zero.init_on_load": "the Trainer decides it by the stage",
+        "precision.fp16": "beside another number format the block is kept word for word",
+        "launch.script": "LLaMA-Factory has an entry point of its own",
+        "optimizer.owner": "framework is what no block says",
+        "scheduler.owner": "framework is what no block says",
+        "scheduler": "a block of DeepSpeed's schedulers is kept word for word",
+    },
+    "trainer": {
+        "launch.node_rank": "the script asks the environment",
+        "model": "it is in the script, which is the user's",
+        "finetuning": "it is in the script, which is the user's",
+        "fsdp": "fsdp_config is kept word for word",
+        "zero.init_on_load": "the Trainer decides it by the stage",
+        "precision.fp16": "beside another number format the block is kept word for word",
+        "parallelism.ulysses": "it is in the launch environment",
+        "parallelism.ulysses_attention": "it is in the launch environment",
+        "parallelism.ulysses_sequence_length_is_variable": "it is in the launch environment",
+        "batch.global": "it is the product of the other two and the ranks",
+        "optimizer.owner": "framework is what no block says",
+        "scheduler.owner": "framework is what no block says",
+        "scheduler": "a block of DeepSpeed's schedulers is kept word for word, a ratio may be steps",
+    },
+}
+# What rendering writes out where the spec has no opinion: it comes back as one.
+WRITTEN_OUT = {"zero.stage": 0, "optimizer.type": "adamw", "cluster.nodes": 1, "finetuning.method": "lora"}
+# Wishes that are what happens anyway: they do not come back.
+NO_WISH = {
+    "launch.master_port": 29500,
+    "launch.master_addr": "127.0.0.1",
+    "launch.script": "train.py",
+    "cluster.nodes": 1,
+    "launch.kind": "torchrun",
+    "parallelism.tp": 1,
+    "parallelism.ulysses": 1,
+    "parallelism.ep": 1,
+}
+
+
+def parsed(loaded: Loaded, artifacts: Artifacts) -> Parsed:
+    """The rendered files read back, from those files alone."""
+    files, _ = with_script(artifacts, loaded.spec)
+    return parse(Files(Path(), files), command=launch_words(artifacts), source=artifacts.target)
+
+
+def differing(loaded: Loaded, artifacts: Artifacts) -> dict[str, tuple[Any, Any]]:
+    """Paths that came back as something else, and that nobody has announced."""
+    back = parsed(loaded, artifacts)
+    told = {d.key for d in artifacts.diagnostics if d.key} | set(DECLARED[artifacts.target])
+    told |= set(NOT_FOR_FRAMEWORKS)
+    before, after = leaves(loaded.spec), leaves(back.loaded.spec)
+    numbers = batch_numbers(loaded.spec)
+    derived = {"batch.micro_per_gpu": numbers.micro, "batch.accumulation": numbers.accumulation}
+    found = {}
+    for path in {**before, **after}:
+        one, other = before.get(path, derived.get(path)), after.get(path)
+        excused = any(path == key or path.startswith(f"{key}.") or key.startswith(f"{path}.") for key in told)
+        written_out = one is None and (other is AUTO or other == WRITTEN_OUT.get(path))
+        no_wish = other is None and (one is AUTO or one == NO_WISH.get(path))
+        if one != other and not (excused or written_out or no_wish):
+            found[path] = (one, other)
+    return found
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_examples_come_back(name: str, target: str) -> None:
+    loaded = load_file(ROOT / "examples" / name / "dsbridge.yaml")
+    artifacts = render(loaded, target)
+    if not artifacts.refused:
+        assert differing(loaded, artifacts) == {}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_any_spec_comes_back(target: str) -> None:
+    seen: Counter[str] = Counter()
+
+    @settings(max_examples=60, deadline=None)
+    @given(loaded=loaded_specs(OWN))
+    def check(loaded: Loaded) -> None:
+        script = loaded.spec.launch.script
+        assume(not script or str(script).endswith(".py"))  # what the assumed script is called
+        artifacts = render(loaded, target)
+        seen["refused" if artifacts.refused else "rendered"] += 1
+        assume(not artifacts.refused)
+        assert differing(loaded, artifacts) == {}
+
+    check()
+    assert seen["rendered"] >= 10, seen
