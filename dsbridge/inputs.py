@@ -116,7 +116,7 @@ def _unrecognised(given: Sequence[str], target: str) -> Any:
     what = f"`{target}`" if target else "any framework"
     return UNKNOWN_INPUT(
         f"{', '.join(given)}: not recognised as input of {what}",
-        hint="Say the framework with --target, or give the launch command itself after `--`.",
+        hint="Say the framework with --target or --from, or give the launch command itself after `--`.",
     )
 
 

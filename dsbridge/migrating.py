@@ -148,10 +148,13 @@ def _moves(
             stays = artifacts.refused and move.status == EXACT
             yield move._replace(status=DROPPED, reason=_NOTHING) if stays else move
     for path, value in _silent(parsed, known.frameworks[artifacts.target]).items():
-        if artifacts.target != parsed.framework:
+        if artifacts.target != parsed.framework and not artifacts.refused:
             keys = _keys(loaded, path, artifacts, whole, base, known)
             source = f"({parsed.input.framework.title}'s default: {path} {show(value)})"
             yield _move(source, path, Claim(path, value), keys, (*artifacts.diagnostics, *changed), title)
+    for key in parsed.consumed:
+        why = "says nothing that another key does not say"
+        yield Move(_shown(parsed, key), "", DROPPED if artifacts.refused else EXACT, why)
     for key in parsed.kept:
         yield _kept(parsed, key, artifacts, whole, title)
     for entry in parsed.unclaimed:

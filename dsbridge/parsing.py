@@ -17,12 +17,13 @@ from dsbridge.inputs import Input, read_input
 from dsbridge.plugins import Registry, registry
 from dsbridge.provenance import Source
 from dsbridge.reading import Files
+from dsbridge.rendering import framework_named
 from dsbridge.spec.build import build_spec
 from dsbridge.spec.consistency import PRECISION, contradictions
 from dsbridge.spec.kinds import Mismatch
 from dsbridge.spec.leaves import kind_of, plain
 from dsbridge.spec.load import Loaded
-from dsbridge.trees import copied
+from dsbridge.trees import copied, lookup
 from dsbridge.values import UNSET, Unknown
 
 NO_PARSER = Code("PA001", "not-parsed", Severity.ERROR, "The framework can be rendered, not parsed.")
@@ -50,6 +51,7 @@ class Parsed(NamedTuple):
     """A spec, and from which keys each of its fields was read.
 
     claims: those that hold, by spec path. kept: leaves kept verbatim. unclaimed: leaves that are lost.
+    consumed: leaves that say nothing of their own.
     silent: what the framework does where the input says nothing.
     """
 
@@ -61,6 +63,7 @@ class Parsed(NamedTuple):
     diagnostics: tuple[Diagnostic, ...]
     input: Input
     silent: Mapping[str, Any]
+    consumed: tuple[Key, ...]
 
 
 def parse(
@@ -79,6 +82,8 @@ def parse(
         InputError: nothing recognises the input, or it cannot be read.
     """
     known = plugins or registry()
+    if source:
+        framework_named(source, known)  # a wrong name is said before anything is read
     return parse_input(read_input(known, files, given, command, source, facts, versions))
 
 
@@ -102,6 +107,7 @@ def parse_input(found: Input) -> Parsed:
         (*found.reading.diagnostics, *draft.diagnostics, *book.found),
         found,
         draft.silent,
+        tuple(sorted(key for key in draft.consumed if _is_there(found.reading.trees, key))),
     )
 
 
@@ -117,6 +123,8 @@ class _Book:
 
     def claim(self, claim: Claim) -> None:
         """Take a claim whose value the spec's kind takes, and that no other claim contradicts."""
+        if _unknown(claim.value):
+            return
         try:
             value = plain(kind_of(claim.path).read(claim.value))
         except Mismatch as mismatch:
@@ -196,6 +204,8 @@ class _Book:
             _put(root, ("frameworks", own, name), value)
         for key in self.kept:
             home = self.draft.homes[key[0]]
+            if home == "named":
+                continue
             kept: Key = (("deepspeed",) if home == "deepspeed" else ("frameworks", own)) + key[1:]
             _put(root, kept, copied(_value(self.input.reading.trees, key)))
             if place := self.at(key):
@@ -224,6 +234,10 @@ def _value(trees: Mapping[str, Any], key: Key) -> Any:
     for name in key:
         node = node[name] if name in node else next(node[k] for k in node if str(k) == name)
     return node
+
+
+def _is_there(trees: Mapping[str, Any], key: Key) -> bool:
+    return lookup(trees, ".".join(key)) is not UNSET
 
 
 def _unknown(value: Any) -> bool:

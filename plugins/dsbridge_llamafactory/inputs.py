@@ -36,12 +36,16 @@ def command_of(setup: Setup) -> Guess | None:
     """
     for name in setup.given:
         if _is_yaml(setup, name):
-            forced = "\ndeepspeed:" in f"\n{setup.files.text(name)}"
+            text = setup.files.text(name)
+            forced = "\ndeepspeed:" in f"\n{text}" or '"deepspeed":' in text
             return Guess(("llamafactory-cli", "train", name), {"FORCE_TORCHRUN": "1"} if forced else {})
     return None
 
 
 def _is_yaml(setup: Setup, name: str) -> bool:
+    if name.endswith(".json"):
+        found = setup.files.text(name)
+        return sum(f'"{key}":' in found for key in _KEYS) >= 3
     if not name.endswith((".yaml", ".yml")):
         return False
     lines = setup.files.text(name).splitlines()
