@@ -128,6 +128,8 @@ class Expressions:
 
     def _calculated(self, node: ast.expr, sign: ast.AST, *values: Any) -> Any:
         do = _OPERATORS.get(type(sign))
+        if isinstance(sign, ast.Add) and all(isinstance(v, list) for v in values):
+            return [item for row in values for item in row]  # whatever they hold
         scalars = all(isinstance(v, str | int | float | bool | list) and is_plain(v) for v in values)
         large = any(isinstance(v, int | float) and abs(v) > LARGEST for v in values)
         huge = isinstance(sign, ast.Pow) and any(

@@ -59,6 +59,8 @@ class Inputs:
             trees["cfg"] = cfg
             problem = {"type": end.kind, "message": end.message, "fields": [end.path]}
             trees["options"] = {"problem": problem}
+        if self.flags.options:
+            trees["flags"]["cfg_options"] = dict(self.flags.options)
         self._option_places()
 
     def _option_places(self) -> None:
@@ -68,6 +70,7 @@ class Inputs:
             key, equals, _ = items[index].partition("=")
             if equals and key in self.flags.options:
                 self.sources[f"cfg.{key}"] = self.setup.words.source(index)
+                self.sources[f"flags.cfg_options.{key}"] = self.setup.words.source(index)
 
     def deepspeed(self, trees: dict[str, Any]) -> None:
         """`ds` from --deepspeed, `own` from a strategy in the config; and whether --resume is there."""

@@ -8,11 +8,12 @@ from typing import Any
 
 from dsbridge.sdk import Diagnostic, RenderRequest, show
 from dsbridge_xtuner import codes
+from dsbridge_xtuner.config_shape import described
 from dsbridge_xtuner.fields import VARIABLES
 from dsbridge_xtuner.shape import Shape, assumed, like, shipped
 from dsbridge_xtuner.wants import Wants, means
 
-KEYS = ("config", "cfg_options", "work_dir", "resume")
+KEYS = ("config", "shape", "cfg_options", "work_dir", "resume")
 _FLAGS = {"work_dir": "--work-dir", "resume": "--resume"}
 _ELSEWHERE = {
     "seed": "training.seed",
@@ -48,6 +49,8 @@ def named_config(request: RenderRequest, found: list[Diagnostic]) -> tuple[str, 
         what = "no config is named" if name is None else "`frameworks.xtuner.config` is not a name"
         found.append(codes.NO_CONFIG(what, hint=hint, key="frameworks.xtuner"))
         return None
+    if isinstance(request.own().get("shape"), dict):
+        return name, described(name, request.own()["shape"])
     if "/" in name or name.endswith(".py"):
         message = f"{name} is not read; the fields of XTuner's usual config are assumed"
         hint = (

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dsbridge.rulebook import Guess, Reader, Reading, Setup
 from dsbridge.sdk import InputError
 from dsbridge_xtuner.moments import HUGGINGFACE, LAYERS, PROGRAM
+
+if TYPE_CHECKING:
+    from dsbridge.sdk import Draft
 
 VERSIONS = {
     "xtuner": "0.2.0",
@@ -116,6 +119,12 @@ def _world(setup: Setup, flags: Mapping[str, Any]) -> dict[str, Any]:
     return {"world_size": tasks} if tasks else {}
 
 
+def _parse(setup: Setup, reading: Reading) -> Draft:
+    from dsbridge_xtuner.parse import parse  # explaining needs none of it
+
+    return parse(setup, reading)
+
+
 READER = Reader(
     recognises=recognises,
     command_of=command_of,
@@ -123,4 +132,5 @@ READER = Reader(
     program=PROGRAM,
     layers=LAYERS,
     versions=VERSIONS,
+    parse=_parse,
 )

@@ -22,12 +22,15 @@ def refusals(request: RenderRequest, shape: Shape | None) -> Iterator[Diagnostic
         and shape.has("model.llm.quantization_config")
     )
     if spec.zero.stage == 3 and (quantised or by_config):
+        # a set-up that was parsed trains so already
+        seen = shape is not None and "shape" in request.own() and _quantises(shape)
         what = "the spec" if quantised else f"{shape.source if shape else ''} "
         yield codes.QLORA_ZERO3(
             f"{what.strip()} quantises the model, and ZeRO-3 cannot partition quantised weights: "
             "transformers 4.48.0 builds them outside zero.Init (modeling_utils.py:4054), whole on every GPU",
             hint="Write `zero.stage: 2`, which shards optimizer states and gradients of the adapters.",
             key="zero.stage",
+            severity=codes.WARNING if seen else codes.ERROR,
         )
     if shape is not None and shape.known:
         yield from _config(request, shape)
@@ -88,7 +91,8 @@ def _config(request: RenderRequest, shape: Shape) -> Iterator[Diagnostic]:
         )
     elif not shape.has("model.llm"):
         named = [p for p in request.values if p in ("model.name_or_path", "model.attention")]
-        named += [p for p in request.values if p.startswith("finetuning.")]
+        if not shape.has("model.llm_lora"):
+            named += [p for p in request.values if p.startswith("finetuning.")]
         if named:
             kind = shape.get("model.type")
             yield codes.OTHER_MODEL(
@@ -97,3 +101,8 @@ def _config(request: RenderRequest, shape: Shape) -> Iterator[Diagnostic]:
                 hint="Say it as frameworks.xtuner.cfg_options, and remove it from the spec.",
                 key=named[0],
             )
+
+
+def _quantises(shape: Shape) -> bool:
+    """Whether the config asks for it itself."""
+    return shape.has("model.llm.quantization_config") or shape.get("model.quantization_llm") is True

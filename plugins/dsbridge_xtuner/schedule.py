@@ -69,7 +69,8 @@ def _length_key(context: Context) -> str:
     values, shape = context.request.values, context.shape
     steps = values.get("training.max_steps", -1)
     if steps > 0:
-        return "training.max_steps"
+        same = context.own_micro("train_cfg.max_iters", steps)
+        return "" if same else "training.max_steps"
     epochs = values.get("training.epochs")
     same = epochs is not None and epochs == shape.number("train_cfg.max_epochs")
     return "training.epochs" if epochs is not None and not same else ""
@@ -78,7 +79,8 @@ def _length_key(context: Context) -> str:
 def _length(context: Context) -> _Length:
     training = context.spec.training
     if isinstance(training.max_steps, int) and training.max_steps > 0:
-        return _Length(training.max_steps * (context.accumulation or 0), False)
+        own = context.own_micro("train_cfg.max_iters", training.max_steps)
+        return _Length(own or training.max_steps * (context.accumulation or 0), False)
     if isinstance(training.epochs, int | float):
         whole = float(training.epochs).is_integer()
         return _Length(int(training.epochs) if whole else training.epochs, True)

@@ -15,14 +15,15 @@ from dsbridge_xtuner.wants import Context, steps_need_accumulation
 
 _BITSANDBYTES = "transformers.BitsAndBytesConfig"
 _SAMPLER = "xtuner.parallel.sequence.SequenceParallelSampler"
-_LORA = {
+QUANTISE_LLM = "model.quantization_llm"
+LORA = {
     "rank": "r",
     "alpha": "lora_alpha",
     "dropout": "lora_dropout",
     "use_rslora": "use_rslora",
     "use_dora": "use_dora",
 }
-_QUANTISATION = {
+QUANTISATION = {
     "quantization_type": "bnb_4bit_quant_type",
     "double_quantization": "bnb_4bit_use_double_quant",
 }
@@ -120,14 +121,14 @@ def _finetuning(context: Context) -> None:
         hint = "Write `finetuning.method: full` or lora."
         wants.tell(codes.NO_FREEZE("XTuner cannot freeze layers", hint=hint, key="finetuning.method"))
         return
-    adapters = tuning.method in ("lora", "qlora") or any(p.split(".")[1] in _LORA for p in given)
+    adapters = tuning.method in ("lora", "qlora") or any(p.split(".")[1] in LORA for p in given)
     lora = "model.llm_lora" if context.shape.has("model.llm_lora") else "model.lora"
     if tuning.method == "full":
         wants.clear(lora, "finetuning.method")
     elif adapters or tuning.target_modules is not UNSET:
         _lora(context, lora)
     bits = 4 if tuning.method == "qlora" and tuning.quantization_bits is UNSET else tuning.quantization_bits
-    if bits is not UNSET or any(getattr(tuning, name) is not UNSET for name in _QUANTISATION):
+    if bits is not UNSET or any(getattr(tuning, name) is not UNSET for name in QUANTISATION):
         _quantise(context, bits)
     elif tuning.method in ("full", "lora"):
         _no_quantisation(context)
@@ -139,7 +140,7 @@ def _lora(context: Context, prefix: str) -> None:
     wants.ensure(f"{prefix}.type", "peft.LoraConfig", "finetuning.method")
     if not context.shape.has(prefix):
         wants.set(f"{prefix}.task_type", "CAUSAL_LM", "finetuning.method")
-    for name, key in _LORA.items():
+    for name, key in LORA.items():
         value = getattr(tuning, name)
         if value is not UNSET:
             whole = isinstance(value, float) and value.is_integer() and name == "alpha"
@@ -153,6 +154,9 @@ def _lora(context: Context, prefix: str) -> None:
 
 def _quantise(context: Context, bits: Any) -> None:
     tuning, wants, block = context.spec.finetuning, context.wants, "model.llm.quantization_config"
+    if context.shape.known and context.shape.has(QUANTISE_LLM):
+        _switch(context, bits)
+        return
     wants.ensure(f"{block}.type", _BITSANDBYTES, "finetuning.method")
     if bits is not UNSET:
         key = "finetuning.method" if tuning.quantization_bits is UNSET else "finetuning.quantization_bits"
@@ -161,14 +165,27 @@ def _quantise(context: Context, bits: Any) -> None:
     dtype = {"bf16": "torch.bfloat16", "fp16": "torch.float16"}.get(str(context.spec.precision.dtype))
     if dtype and bits != 8:  # the shipped configs compute in float16 whatever the training dtype
         wants.set(f"{block}.bnb_4bit_compute_dtype", dtype, "precision.dtype")
-    for name, key in _QUANTISATION.items():
+    for name, key in QUANTISATION.items():
         if getattr(tuning, name) is not UNSET:
             wants.set(f"{block}.{key}", getattr(tuning, name), f"finetuning.{name}")
 
 
+def _switch(context: Context, bits: Any) -> None:
+    """InternVL has a switch, for 4 bits of one kind (xtuner 0.2.0 model/internvl.py:65)."""
+    key = "finetuning.quantization_bits"
+    if bits == 8:
+        reason = f"{context.shape.source} quantises to 4 bits or not at all"
+        context.wants.tell(unsupported(key, bits, reason, "Write 4."))
+    elif bits == 4:
+        context.wants.set(QUANTISE_LLM, True, key)
+
+
 def _no_quantisation(context: Context) -> None:
     block, wants = "model.llm.quantization_config", context.wants
-    if context.spec.zero.stage != 3:
+    if context.shape.known and not context.shape.has("model.llm"):
+        if context.shape.get(QUANTISE_LLM):
+            wants.set(QUANTISE_LLM, False, "finetuning.method")
+    elif context.spec.zero.stage != 3:
         wants.clear(block, "finetuning.method")
     elif context.shape.known and context.shape.has(block):
         # xtuner 0.2.0 model/sft.py:257-274 reads the block at stage 3 even where it is None
@@ -225,6 +242,8 @@ def _steps(context: Context) -> None:
             # a warning: the training itself is the same
             wants.tell(steps_need_accumulation(f"training.{name}", steps, codes.WARNING))
             continue
+        if context.own_micro(path, steps):
+            continue
         micro = steps * context.accumulation
         wants.set(path, micro, f"training.{name}")
         if micro != steps:
@@ -243,8 +262,9 @@ def _length(context: Context) -> None:
         if context.accumulation is None:
             wants.tell(steps_need_accumulation("training.max_steps", steps))
             return
+        micro = context.own_micro("train_cfg.max_iters", steps) or steps * context.accumulation
         wants.clear("train_cfg.max_epochs", "training.max_steps")
-        wants.set("train_cfg.max_iters", steps * context.accumulation, "training.max_steps")
+        wants.set("train_cfg.max_iters", micro, "training.max_steps")
     elif isinstance(training.epochs, int | float):
         epochs = training.epochs
         whole = int(epochs) if float(epochs).is_integer() else epochs

@@ -87,6 +87,12 @@ def assumed(config: str) -> Shape:
     return Shape(values, False, config)
 
 
+def usual() -> dict[str, Any]:
+    """The leaves that most shipped configs have."""
+    found: dict[str, Any] = _table()["usual"]
+    return found
+
+
 def like(name: str) -> list[str]:
     """The shipped names nearest to one that does not exist."""
     return difflib.get_close_matches(name, _table()["configs"], n=3, cutoff=0.75)

@@ -70,6 +70,13 @@ class Context:
     def shape(self) -> Shape:
         return self.wants.shape
 
+    def own_micro(self, path: str, steps: int) -> int | None:
+        """The config's own number of micro-steps, if it is this many optimizer steps, whole ones or not."""
+        own = self.shape.number(path)
+        if not own or not self.accumulation or max(1, round(own / self.accumulation)) != steps:
+            return None
+        return int(own)
+
 
 def means(path: str, has: Any, wanted: Any) -> bool:
     """Whether a config's value is the one wanted. Types are named with or without their module."""
