@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from dsbridge.artifacts import Artifacts
@@ -176,7 +177,7 @@ def _shown(parsed: Parsed, key: tuple[str, ...]) -> str:
     )
     name = ".".join(key[1:])
     several = len({source.file for source in parsed.input.reading.sources.values()}) > 1
-    return f"{at.file}: {name}" if at and several and at.file != COMMAND else name
+    return f"{PurePath(at.file).name}: {name}" if at and several and at.file != COMMAND else name
 
 
 def _keys(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -58,6 +59,19 @@ def test_readme_shows_what_explain_prints(dsbridge: Callable[..., Any], in_root:
         outcome = dsbridge(*command.split())
         assert outcome.code == 0
         assert f"```text\n{outcome.out.strip()}\n```" in readme
+
+
+def test_readme_shows_what_parse_and_migrate_print(
+    dsbridge: Callable[..., Any], in_root: Any, tmp_path: Path
+) -> None:
+    readme = (ROOT / "README.md").read_text()
+    commands = re.findall(r"^\.venv/bin/dsbridge ((?:parse|migrate) .*)$", readme, re.MULTILINE)
+    assert len(commands) == 2
+    for command in commands:
+        outcome = dsbridge(*command.replace("--out new", f"--out {tmp_path / 'new'}").split())
+        assert outcome.code == 0
+        for printed in (outcome.out, outcome.err):
+            assert f"```text\n{printed.strip()}\n```".replace(str(tmp_path / "new"), "new") in readme
 
 
 @pytest.mark.parametrize("page", PAGES)
