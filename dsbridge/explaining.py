@@ -156,14 +156,14 @@ def _unverified(layers: Sequence[Layer], versions: Mapping[str, str]) -> list[Di
 def _findings(found: Input, outcome: Outcome, unknown: Mapping[str, tuple[str, ...]]) -> list[Diagnostic]:
     findings = []
     for path, needs in unknown.items():
-        findings.append(NEEDS(f"`{path}` depends on {', '.join(needs)}", hint=_flags(needs), key=path))
+        findings.append(NEEDS(f"`{path}` depends on {', '.join(needs)}", hint=flags(needs), key=path))
     undecided: dict[tuple[str, ...], dict[str, None]] = {}
     for maybe in outcome.maybe:
         undecided.setdefault(tuple(sorted(maybe.needs)), {})[maybe.rule.code] = None
     for needs, codes in undecided.items():
         checks = "a check" if len(codes) == 1 else f"{len(codes)} checks"
         message = f"{checks} of the framework may stop the run ({', '.join(codes)})"
-        findings.append(MAY_REFUSE(f"{message}: depends on {', '.join(needs)}", hint=_flags(needs)))
+        findings.append(MAY_REFUSE(f"{message}: depends on {', '.join(needs)}", hint=flags(needs)))
     if outcome.refused:
         rule = outcome.refused.rule
         findings.append(
@@ -184,7 +184,7 @@ def _findings(found: Input, outcome: Outcome, unknown: Mapping[str, tuple[str, .
     return findings
 
 
-def _flags(needs: Sequence[str]) -> str:
+def flags(needs: Sequence[str]) -> str:
     """How to say the missing facts."""
     own = {"world_size": "--world-size N", "num_training_steps": "--num-training-steps N"}
     model = "--model PATH, the model's folder or config.json"

@@ -25,8 +25,12 @@ def predict(
     target: str = "",
     facts: Mapping[str, Any] | None = None,
     versions: Mapping[str, str] | None = None,
+    *,
+    files: Files | None = None,
 ) -> Explanation:
     """Explain files, a command, or a dsbridge.yaml as rendered for `target`.
+
+    files: the user's, where something is to be known of them; else any that are named.
 
     Raises:
         InputError: the input cannot be read.
@@ -35,14 +39,14 @@ def predict(
         from dsbridge.rendering import framework_named
 
         framework_named(target)  # a wrong name is said before anything is read
-    files = Files()
-    if len(given) == 1 and _is_spec(files, given[0]):
+    files = files or Files()
+    if len(given) == 1 and is_spec(files, given[0]):
         return _rendered(given[0], target, facts, versions)
     return explain(files, given, command, target=target, facts=facts, versions=versions)
 
 
-def _is_spec(files: Files, name: str) -> bool:
-    """A mapping with `version: 1`, which no framework's file has beside our sections."""
+def is_spec(files: Files, name: str) -> bool:
+    """True for a mapping with `version: 1`, which no framework's file has beside our sections."""
     if Path(name).suffix not in (".yaml", ".yml"):
         return False
     value = files.yaml(name).value

@@ -12,6 +12,7 @@ from dsbridge.diagnostics import InputError
 from dsbridge.version import __version__
 
 COMMANDS = {
+    "diff": "Say whether two inputs train the same, and what each difference means.",
     "explain": "Predict what deepspeed.initialize receives, who set each value, and why.",
     "migrate": "Carry a set-up over to another framework, and say what became of every key.",
     "parse": "Make a spec of a framework's own files, or of a launch command (alias: import).",

@@ -37,7 +37,7 @@ def table(found: Explanation, *, everything: bool = False) -> list[str]:
     for status, title in GROUPS.items():
         group = [story for story in stories if story.status == status]
         if group:
-            lines += ["", _paint(title, COLOURS.get(status)), *_rows(group)]
+            lines += ["", paint(title, COLOURS.get(status)), *_rows(group)]
     return [*lines, *_batch(found)]
 
 
@@ -95,7 +95,7 @@ def _outcome(found: Explanation) -> list[str]:
     message = found.error["message"].replace("\n", "\n  ")
     return [
         "",
-        _paint(f"stops with {found.error['type']} ({rule.code})", "red"),
+        paint(f"stops with {found.error['type']} ({rule.code})", "red"),
         f"  {message}",
         f"  at fault: {', '.join(found.error['fields'])}",
         f"  why: {rule.why}",
@@ -137,7 +137,8 @@ def _number(value: Any) -> str:
     return "?" if value is None else str(value)
 
 
-def _paint(text: str, colour: str | None) -> str:
+def paint(text: str, colour: str | None) -> str:
+    """The text in a colour, on a terminal."""
     if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
         return text
     return click.style(text, fg=colour, bold=True)

@@ -74,6 +74,14 @@ def test_readme_shows_what_parse_and_migrate_print(
             assert f"```text\n{printed.strip()}\n```".replace(str(tmp_path / "new"), "new") in readme
 
 
+def test_readme_shows_what_diff_prints(dsbridge: Callable[..., Any], in_root: Any) -> None:
+    readme = (ROOT / "README.md").read_text()
+    (command,) = re.findall(r"^\.venv/bin/dsbridge (diff .*)$", readme, re.MULTILINE)
+    outcome = dsbridge(*command.split())
+    assert (outcome.code, outcome.err) == (1, "")
+    assert f"```text\n{outcome.out.strip()}\n```" in readme
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_reference_pages_are_what_the_declarations_give(page: str) -> None:
     assert (ROOT / "docs" / "reference" / page).read_text() == PAGES[page](), "run python -m tools.docgen"
