@@ -321,6 +321,6 @@ def _tries(needs: frozenset[str], read_a: Read, read_b: Read) -> list[tuple[_Vie
             values = next(values for part, values in _GUESSES if part in name)
             facts[name] = values[number % len(values)]
         a, b = read_a(facts), read_b(facts)
-        if a.config is not None and b.config is not None and not (a.error or b.error):
+        if (a.config is None) is (b.config is None) and not (a.error or b.error):
             tries.append((_View(a), _View(b)))
     return tries

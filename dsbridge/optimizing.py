@@ -173,12 +173,14 @@ def _scheduler(trees: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 def _argument_curve(trees: Mapping[str, Any], args: Mapping[str, Any]) -> dict[str, Any]:
     """The Trainer's own curve. A share of all steps may be in either argument, by version."""
     number, steps = args.get("warmup_steps") or args.get("warmup_ratio") or 0, lookup(trees, "run.steps")
-    if isinstance(number, float) and 0 < number < 1:
-        steps = Unknown(frozenset({"num_training_steps"})) if steps is UNSET else steps
-        number = steps if isinstance(steps, Unknown) else math.ceil(steps * number)
     more = args.get("lr_scheduler_kwargs")
     kwargs = flat(more, "params") if isinstance(more, Mapping) and more else {}
-    return {"type": args.get("lr_scheduler_type"), "warmup_steps": number, **kwargs}
+    curve = {"type": args.get("lr_scheduler_type"), **kwargs}
+    if isinstance(number, float) and 0 < number < 1:
+        if steps is UNSET:  # nobody counts them: the share itself is compared
+            return {**curve, "warmup_ratio": number}
+        number = steps if isinstance(steps, Unknown) else math.ceil(steps * number)
+    return {**curve, "warmup_steps": number}
 
 
 def _listed_curve(entries: Any) -> dict[str, Any]:
