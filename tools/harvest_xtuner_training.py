@@ -3,8 +3,8 @@
     PYTHONPATH=plugins python tools/harvest_xtuner_training.py SITE-PACKAGES/xtuner/configs
 
 The lines are where the quotes of the rules stand. Of each shipped config is kept what reaches DeepSpeed (the
-batch, the clipping, the optimizer); the shipped DeepSpeed files are kept as they are. Only syntax trees are
-read: nothing of XTuner is executed.
+batch, the clipping, the optimizer) or what parsing says of it; the shipped DeepSpeed files are kept as they
+are. Only syntax trees are read: nothing of XTuner is executed.
 """
 
 from __future__ import annotations
@@ -14,19 +14,30 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from dsbridge.rulebook import Files, Unknown
+from dsbridge.rulebook import Files, Unknown, lookup, store
 from dsbridge_xtuner.configs import read_config
 
 PLUGIN = Path(__file__).parent.parent / "plugins/dsbridge_xtuner"
 OUT, LINES = PLUGIN / "training.json", PLUGIN / "rules" / "lines.json"
 KEPT = (
+    # what rules ask for
     "framework", "use_varlen_attn", "sequence_parallel_size", "optim_wrapper.type",
     "optim_wrapper.optimizer.type", "optim_wrapper.optimizer.lr", "optim_wrapper.optimizer.betas",
     "optim_wrapper.optimizer.weight_decay", "optim_wrapper.clip_grad", "optim_wrapper.accumulative_counts",
     "train_dataloader.batch_size", "train_cfg", "env_cfg", "model.type", "model.llm.type",
     "model.llm.pretrained_model_name_or_path", "model.llm.attn_implementation",
     "model.llm.quantization_config", "training_args",
+    # and what parsing reads beside it
+    "optim_wrapper.dtype", "train_dataloader.num_workers", "train_dataloader.sampler.type",
+    "train_dataloader.dataset.type", "train_dataloader.dataset.max_length",
+    "train_dataloader.dataset.pack_to_max_length", "train_dataset.max_length", "param_scheduler",
+    "model.llm.trust_remote_code", "model.lora", "model.llm_lora", "model.quantization_llm",
+    "model.use_activation_checkpointing", "model.quantization_config", "lora",
+    "model.pretrained_model_name_or_path", "model.trust_remote_code", "default_hooks.checkpoint",
+    "default_hooks.logger.interval", "randomness.seed",
 )  # fmt: skip
+_DATASETS = "train_dataloader.dataset.datasets"
+_OF_A_DATASET = ("max_length", "pack_to_max_length")
 
 
 def kept(tree: Any) -> dict[str, Any]:
@@ -42,6 +53,10 @@ def kept(tree: Any) -> dict[str, Any]:
         for part in parents[:-1]:
             node = node.setdefault(part, {})
         node[parents[-1]] = value
+    several = lookup(tree, _DATASETS)
+    if isinstance(several, list):
+        parts = [{n: part[n] for n in _OF_A_DATASET if n in part} for part in several]
+        store(found, _DATASETS, parts)
     return found
 
 

@@ -41,6 +41,7 @@ NAMES = (
 )
 DATASETS = re.compile(r"train_dataloader\.dataset\.datasets\.\d+\.(max_length|pack_to_max_length)")
 PATHS = ("model.llm.", "tokenizer.", "train_dataloader.", "custom_hooks.", "model.tokenizer.")
+_QUANTISED = "model.llm.quantization_config"
 # counted in micro-steps: the config's own number says more than the spec's optimizer steps
 INTERVALS = ("default_hooks.checkpoint.interval", "default_hooks.logger.interval")
 
@@ -83,6 +84,8 @@ def difference(cfg: Mapping[str, Any]) -> dict[str, Any]:
     every = dict(leaves(cfg))
     found = relevant(every)
     found |= {leaf: every[leaf] for leaf in INTERVALS if _odd(every.get(leaf), every)}
+    if not any(every.get(f"{_QUANTISED}.load_in_{bits}bit", False) for bits in (4, 8)):
+        found.pop(f"{_QUANTISED}.type", None)  # a block that asks for nothing
     known = usual()
     has = {leaf: value for leaf, value in found.items() if leaf not in known or known[leaf] != value}
     lacks = sorted(known.keys() - found.keys())

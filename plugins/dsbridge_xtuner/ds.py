@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from dsbridge.sdk import UNSET, Diagnostic, Dialect, DsConfig, ParallelSpec, ds_config
+from dsbridge.sdk import UNSET, Diagnostic, Dialect, DsConfig, ParallelSpec, asks_for_deepspeed, ds_config
 from dsbridge_xtuner import codes
 from dsbridge_xtuner.fields import OPTIMIZERS, TESTED_WITH_ZERO
 
@@ -16,6 +16,11 @@ DIALECT = Dialect(
     fills=frozenset({"bf16.enabled", "fp16.enabled"}),
     versions=(DEEPSPEED,),
 )
+
+
+def uses_deepspeed(spec: ParallelSpec) -> bool:
+    """Whether `--deepspeed` is given. Full precision needs it: the wrapper of the configs always casts."""
+    return asks_for_deepspeed(spec) or spec.precision.dtype in ("fp32", "fp8")
 
 
 def deepspeed_config(spec: ParallelSpec) -> DsConfig:

@@ -16,13 +16,16 @@ from dsbridge.sdk import (
     master_port,
     node_rank,
 )
+from dsbridge_xtuner.ds import uses_deepspeed
 
 _NOTE = "xtuner train exits with 0 even when training fails (0.2.0 entry_point.py): read its log."
 
 
 def launch(request: RenderRequest, config: str, flags: Mapping[str, str], options: Sequence[str]) -> Launch:
     """The words behind `xtuner train`, and who starts them. --cfg-options comes last: it takes many words."""
-    words: list[Word] = ["xtuner", "train", config, "--deepspeed", "ds_config.json"]
+    words: list[Word] = ["xtuner", "train", config]
+    if uses_deepspeed(request.spec):
+        words += ["--deepspeed", "ds_config.json"]
     for name, value in flags.items():
         words += [name, value]
     slurm = request.spec.launch.kind == "slurm"

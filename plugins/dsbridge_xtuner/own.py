@@ -13,7 +13,8 @@ from dsbridge_xtuner.fields import VARIABLES
 from dsbridge_xtuner.shape import Shape, assumed, like, shipped
 from dsbridge_xtuner.wants import Wants, means
 
-KEYS = ("config", "shape", "cfg_options", "work_dir", "resume")
+# shape: how the config differs from the usual one. accepts: codes of errors that are to be warnings
+KEYS = ("config", "shape", "accepts", "cfg_options", "work_dir", "resume")
 _FLAGS = {"work_dir": "--work-dir", "resume": "--resume"}
 _ELSEWHERE = {
     "seed": "training.seed",

@@ -54,7 +54,7 @@ def parse(setup: Setup, reading: Reading) -> Draft:
         homes,
         frozenset(consumed | options.taken),
         lost | options.lost,
-        _implied(setup, flags, cfg),
+        _implied(setup, flags, cfg, claims),
         silent,
         tuple(_told(setup, flags, view)),
     )
@@ -118,13 +118,17 @@ def _classes(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         yield from _classes(inner, (*path, str(name)))
 
 
-def _implied(setup: Setup, flags: Mapping[str, Any], cfg: Mapping[str, Any]) -> dict[str, Any]:
-    """What rendering must know of a config that it cannot see."""
-    name = flags.get("config")
-    if not isinstance(name, str) or not setup.files.has(name) or not cfg:
-        return {}
-    shape = difference(cfg)
-    return {"shape": shape} if shape else {}
+def _implied(
+    setup: Setup, flags: Mapping[str, Any], cfg: Mapping[str, Any], claims: list[Claim]
+) -> dict[str, Any]:
+    """What rendering must know of a config that it cannot see, and of a set-up that trains already."""
+    name, found = flags.get("config"), dict[str, Any]()
+    said = {claim.path: claim.value for claim in claims}
+    if said.get("zero.stage") == 3 and "finetuning.quantization_bits" in said:
+        found["accepts"] = [codes.QLORA_ZERO3.code]
+    if isinstance(name, str) and setup.files.has(name) and cfg:
+        found["shape"] = difference(cfg)
+    return found
 
 
 def _told(setup: Setup, flags: Mapping[str, Any], view: View) -> Iterator[Diagnostic]:

@@ -80,7 +80,7 @@ def _dtype(view: View) -> Iterator[Claim]:
     said = view.get("optim_wrapper.dtype")
     kind = _DTYPES.get(view.name("optim_wrapper.dtype"))
     if kind is not None:
-        yield view.claim("precision.dtype", kind, "optim_wrapper.dtype")
+        yield view.claim("precision.dtype", kind, "optim_wrapper.dtype", "optim_wrapper.type")
     elif said is None and not view.has("optim_wrapper.dtype"):
         yield Claim("precision.dtype", "fp16")  # torch.autocast's own on a GPU
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from dsbridge.sdk import Claim
+from dsbridge_xtuner.shape import MODEL_PATH
 from dsbridge_xtuner.view import READ, View, key
 from dsbridge_xtuner.wants import DELETE
 
@@ -34,13 +35,21 @@ def account(options: Mapping[str, Any], claims: Iterable[Claim], view: View) -> 
     lost: dict[tuple[str, ...], str] = {}
     for path, value in options.items():
         here = ("flags", "cfg_options", path)
-        if path.partition(".")[0] not in READ:
+        if _same_model(path, value, view):
+            taken.add(here)
+        elif path.partition(".")[0] not in READ:
             lost[here] = "changes nothing: XTuner has put the variable's value into the fields by then"
         elif path in said or (curve and path.startswith(f"{_CURVE}.")) or _aside(path, value, said):
             taken.add(here)
         else:
             taken.add(key(path.removesuffix(f".{DELETE}")))
     return Account(taken, lost)
+
+
+def _same_model(path: str, value: Any, view: View) -> bool:
+    """A tokenizer of the model that is trained: rendering writes the path to each."""
+    name = path.rpartition(".")[2]
+    return name in (MODEL_PATH, "trust_remote_code") and value == view.get(f"model.llm.{name}")
 
 
 def _aside(path: str, value: Any, said: set[str]) -> bool:

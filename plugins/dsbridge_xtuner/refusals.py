@@ -22,15 +22,15 @@ def refusals(request: RenderRequest, shape: Shape | None) -> Iterator[Diagnostic
         and shape.has("model.llm.quantization_config")
     )
     if spec.zero.stage == 3 and (quantised or by_config):
-        # a set-up that was parsed trains so already
-        seen = shape is not None and "shape" in request.own() and _quantises(shape)
+        accepts = request.own().get("accepts", ())
+        accepted = isinstance(accepts, list | tuple) and codes.QLORA_ZERO3.code in accepts
         what = "the spec" if quantised else f"{shape.source if shape else ''} "
         yield codes.QLORA_ZERO3(
             f"{what.strip()} quantises the model, and ZeRO-3 cannot partition quantised weights: "
             "transformers 4.48.0 builds them outside zero.Init (modeling_utils.py:4054), whole on every GPU",
             hint="Write `zero.stage: 2`, which shards optimizer states and gradients of the adapters.",
             key="zero.stage",
-            severity=codes.WARNING if seen else codes.ERROR,
+            severity=codes.WARNING if accepted else codes.ERROR,
         )
     if shape is not None and shape.known:
         yield from _config(request, shape)
@@ -101,8 +101,3 @@ def _config(request: RenderRequest, shape: Shape) -> Iterator[Diagnostic]:
                 hint="Say it as frameworks.xtuner.cfg_options, and remove it from the spec.",
                 key=named[0],
             )
-
-
-def _quantises(shape: Shape) -> bool:
-    """Whether the config asks for it itself."""
-    return shape.has("model.llm.quantization_config") or shape.get("model.quantization_llm") is True

@@ -8,6 +8,7 @@ from typing import Any
 from dsbridge.sdk import (
     UNSET,
     Diagnostic,
+    DsConfig,
     Launch,
     Rendered,
     RenderRequest,
@@ -18,7 +19,7 @@ from dsbridge.sdk import (
     unsupported,
 )
 from dsbridge_xtuner import codes
-from dsbridge_xtuner.ds import deepspeed_config
+from dsbridge_xtuner.ds import deepspeed_config, uses_deepspeed
 from dsbridge_xtuner.launch import launch
 from dsbridge_xtuner.options import NotSayable, encode
 from dsbridge_xtuner.own import add_own, named_config, unknown_keys
@@ -35,7 +36,7 @@ def render(request: RenderRequest) -> Rendered:
     named = (PurePath(request.base.name).name, base.shape) if request.base and base else None
     named = named or named_config(request, found)
     found += refusals(request, named[1] if named else None)
-    built = deepspeed_config(request.spec)
+    built = deepspeed_config(request.spec) if uses_deepspeed(request.spec) else DsConfig({}, frozenset(), ())
     found += [d for d in built.diagnostics if not d.key or not d.key.startswith("parallelism.tp")]
     claimed = set(built.claimed) | _claimed(request)
     config, shape = named or ("config.py", assumed("the config"))
@@ -62,7 +63,9 @@ def render(request: RenderRequest) -> Rendered:
         words = _encoded(options, wants)
     flags = {name: str(value) for name, value in wants.flags.items()}
     start = launch(request, config, flags, words)
-    files |= {"ds_config.json": to_json(built.config), "launch.sh": start.script}
+    if built.config:
+        files["ds_config.json"] = to_json(built.config)
+    files["launch.sh"] = start.script
     return Rendered(files, start, frozenset(claimed | wants.claimed), (*found, *wants.found))
 
 
@@ -90,7 +93,7 @@ def _accumulation(request: RenderRequest, shape: Shape) -> int | None:
 
 def _notes(request: RenderRequest, shape: Shape) -> list[Diagnostic]:
     spec, found = request.spec, []
-    if spec.gradient_clipping is UNSET:
+    if spec.gradient_clipping is UNSET and uses_deepspeed(spec):
         message = "no `gradient_clipping`: the config's clip_grad.max_norm holds, or 1.0 where it has none"
         hint = "XTuner never leaves gradients unclipped (0.2.0 tools/train.py:328); write 0 to switch it off."
         found.append(codes.CLIPPING(message, hint=hint))

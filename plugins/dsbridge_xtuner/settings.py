@@ -8,12 +8,14 @@ from typing import Any
 
 from dsbridge.sdk import AUTO, UNSET, batch_numbers, dims, place, unsupported
 from dsbridge_xtuner import codes
+from dsbridge_xtuner.ds import uses_deepspeed
 from dsbridge_xtuner.fields import ADAM_LIKE, FIELDS, NO_PLACE, OPTIMIZERS
 from dsbridge_xtuner.schedule import schedule
 from dsbridge_xtuner.shape import MODEL_PATH, UNKNOWN
 from dsbridge_xtuner.wants import Context, steps_need_accumulation
 
 _BITSANDBYTES = "transformers.BitsAndBytesConfig"
+_AMP = {"bf16": "bfloat16", "fp16": "float16"}
 _SAMPLER = "xtuner.parallel.sequence.SequenceParallelSampler"
 QUANTISE_LLM = "model.quantization_llm"
 LORA = {
@@ -56,6 +58,10 @@ def _table(context: Context) -> None:
         exact = tuple(value) if key.endswith(".betas") else value
         wants.set(key, exact, path_of[key])
     _datasets(context)
+    if context.spec.gradient_clipping == 0 and not uses_deepspeed(context.spec):
+        # torch would scale every gradient to nothing
+        del wants.fields["optim_wrapper.clip_grad.max_norm"]
+        wants.clear("optim_wrapper.clip_grad", "gradient_clipping")
     wants.flags |= placed.document("flags")
     claimed = set(placed.claimed)
     if context.spec.scheduler.type == "cosine_with_min_lr":
@@ -103,8 +109,15 @@ def _model(context: Context) -> None:
 
 
 def _precision(context: Context) -> None:
-    """DeepSpeed's blocks rule; only full precision has to be told to the model's loader too."""
-    if context.spec.precision.dtype != "fp32":
+    """DeepSpeed's blocks rule where there are any; full precision has to be told to the loader too."""
+    dtype = context.spec.precision.dtype
+    if not uses_deepspeed(context.spec):
+        context.wants.claim(["precision.dtype"])
+        if dtype in _AMP:
+            context.wants.ensure("optim_wrapper.type", "mmengine.optim.AmpOptimWrapper", "precision.dtype")
+            context.wants.set("optim_wrapper.dtype", _AMP[str(dtype)], "precision.dtype")
+        return
+    if dtype != "fp32":
         return
     context.wants.set("model.llm.torch_dtype", "torch.float32", "precision.dtype")
     if context.spec.model.attention not in ("eager", "sdpa"):
@@ -249,8 +262,10 @@ def _steps(context: Context) -> None:
         if micro != steps:
             message = f"`{path}` is {micro}: {steps} optimizer steps x accumulation {context.accumulation}"
             wants.tell(codes.MICRO_STEPS(message, key=f"training.{name}"))
-        if name == "save_steps" and context.shape.get("default_hooks.checkpoint.by_epoch") is not False:
-            wants.set("default_hooks.checkpoint.by_epoch", False, "training.save_steps")
+        counts_steps = "default_hooks.checkpoint.by_epoch"
+        known = context.shape.known and context.shape.get(counts_steps) is False
+        if name == "save_steps" and not known:
+            wants.set(counts_steps, False, "training.save_steps")
 
 
 def _length(context: Context) -> None:
@@ -288,7 +303,8 @@ def _ulysses(context: Context) -> None:
     if size > 1 or had > 1 or not shape.known or shape.has("sequence_parallel_size"):
         wants.set("sequence_parallel_size", size, key)
     if size > 1:
-        wants.ensure("train_dataloader.sampler.type", _SAMPLER, key)
+        if not shape.known or had <= 1:  # a config made for it may have a sampler of its own
+            wants.ensure("train_dataloader.sampler.type", _SAMPLER, key)
         kind = shape.get("model.type")
         if shape.known and kind not in ("SupervisedFinetune", "DPO", "ORPO", "RewardModel", UNKNOWN):
             message = f"{kind} of {shape.source} has no sequence parallelism"
