@@ -22,6 +22,8 @@ HERE = Path(__file__).resolve().parent
 STEPS = 2
 PATIENCE = 120
 
+ABORT = "terminate called without an active exception"
+
 
 class Run(NamedTuple):
     """What one launch left behind."""
@@ -37,7 +39,14 @@ class Run(NamedTuple):
         (xtuner/entry_point.py runs torchrun without looking at its exit code)."""
         done = self.record.get("steps", 0) - self.record.get("skipped", 0)
         broken = "ChildFailedError" in self.log.read_text(encoding="utf-8", errors="replace")
-        return self.code == 0 and not broken and bool(done == STEPS)
+        return (self.code == 0 or self.aborted) and not broken and bool(done == STEPS)
+
+    @property
+    def aborted(self) -> bool:
+        """C++ threads of gloo or DeepSpeed's aio ended an interpreter that was on its way out: on a busy
+        machine they may still be at work when training is done."""
+        text = self.log.read_text(encoding="utf-8", errors="replace") if self.log.is_file() else ""
+        return self.code == 1 and ABORT in text and "Error: " not in text.partition(ABORT)[0]
 
     @property
     def sharded(self) -> bool:
