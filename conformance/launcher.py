@@ -21,7 +21,6 @@ from conformance.cases import PORT
 HERE = Path(__file__).resolve().parent
 STEPS = 2
 PATIENCE = 120
-
 ABORT = "terminate called without an active exception"
 
 
@@ -39,7 +38,7 @@ class Run(NamedTuple):
         (xtuner/entry_point.py runs torchrun without looking at its exit code)."""
         done = self.record.get("steps", 0) - self.record.get("skipped", 0)
         broken = "ChildFailedError" in self.log.read_text(encoding="utf-8", errors="replace")
-        return (self.code == 0 or self.aborted) and not broken and bool(done == STEPS)
+        return bool(done == STEPS) and (self.aborted or (self.code == 0 and not broken))
 
     @property
     def aborted(self) -> bool:
