@@ -68,6 +68,26 @@ class CallSite(NamedTuple):
         return Source(file, line)
 
 
+class Merging(dict[Any, Any]):
+    """A dict whose update() goes into the dicts below it, as mmengine's ConfigDict does."""
+
+    def update(self, *args: Any, **keywords: Any) -> None:
+        """Merge."""
+        for name, value in dict(*args, **keywords).items():
+            old = self.get(name)
+            if isinstance(old, Merging) and isinstance(value, dict):
+                old.update(value)
+            else:
+                self[name] = merging(value)
+
+
+def merging(value: Any) -> Any:
+    """The value with every dict in it a Merging one."""
+    if isinstance(value, dict):
+        return Merging({name: merging(item) for name, item in value.items()})
+    return [merging(item) for item in value] if isinstance(value, list) else value
+
+
 class Script(NamedTuple):
     """The calls in the order they happen, and the module's variables at the end."""
 

@@ -12,16 +12,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dsbridge.diagnostics import InputError
-from dsbridge.formats.calls import CallSite, Name, Script, is_plain
+from dsbridge.formats.calls import CallSite, Name, Script, is_plain, merging
 from dsbridge.formats.document import SYNTAX
 from dsbridge.formats.script_values import Expressions
 from dsbridge.provenance import Source
 
 
-def read_script(text: str, file: str = "<script>", environ: Mapping[str, str] | None = None) -> Script:
+def read_script(
+    text: str, file: str = "<script>", environ: Mapping[str, str] | None = None, *, inherited: int = 0
+) -> Script:
     """Read a script.
 
-    environ: variables that are known; `os.environ["X"]` of another one is Unread.
+    environ: variables that are known; `os.environ["X"]` of another one is Unread. inherited: lines at the
+    start that come from configs it inherits from, whose dicts are merged by update().
 
     Raises:
         InputError: not Python, or nested too deep.
@@ -35,8 +38,12 @@ def read_script(text: str, file: str = "<script>", environ: Mapping[str, str] | 
         raise InputError([SYNTAX(f"cannot be parsed: {error}", at=Source(file))]) from None
     reader = _Statements(text, environ or {})
     try:
-        reader.run(tree.body)
-    except RecursionError:
+        count = sum(node.lineno <= inherited for node in tree.body)
+        reader.run(tree.body[:count])
+        if inherited:
+            reader.names = {name: merging(value) for name, value in reader.names.items()}
+        reader.run(tree.body[count:])
+    except (RecursionError, MemoryError):
         raise InputError([SYNTAX("nested too deep to be read", at=Source(file))]) from None
     return Script(file, tuple(reader.calls), reader.names)
 
@@ -147,6 +154,8 @@ class _Statements(Expressions):
 
     def _assign_item(self, target: ast.Subscript, value: Any) -> None:
         base, key = self.value(target.value), self.value(target.slice)
+        if _holds(value, base):
+            value = self._unread(target)  # endless
         if isinstance(base, dict) and isinstance(key, str | int) and not self.maybe:
             base[key] = value
         elif isinstance(base, dict) and isinstance(key, str | int):
@@ -154,6 +163,12 @@ class _Statements(Expressions):
         elif isinstance(base, dict):
             for old in base:
                 base[old] = self._unread(target)
+
+
+def _holds(value: Any, base: Any) -> bool:
+    """Whether a value has `base` itself in it."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return value is base or any(_holds(item, base) for item in inner)
 
 
 def _load(node: ast.expr) -> ast.expr:

@@ -227,9 +227,9 @@ class Expressions:
         if name in ("os.environ.get", "os.getenv") and args and args[0] in self.environ:
             return (self.environ[args[0]],)
         if isinstance(owner, dict):
-            plain = len(args) == 1 and isinstance(args[0], dict) and not keywords
+            plain = len(args) < 2 and all(isinstance(arg, dict) for arg in args)
             if name == "update" and plain and not self.maybe:
-                owner.update(args[0])
+                owner.update({**(args[0] if args else {}), **keywords})
                 return (None,)
             if name == "get" and args and is_plain(args[0]):
                 return (owner.get(args[0], args[1] if len(args) > 1 else None),)

@@ -15,11 +15,15 @@ from typing import Any, NamedTuple
 
 from dsbridge.rulebook import Files, Name, read_script, unread
 from dsbridge.sdk import Source
+from dsbridge_xtuner.merging import Refused, merge
+from dsbridge_xtuner.training import shipped_config
 
 # (A line of) `with read_base():` and the imports in it.
 _BASE = re.compile(r"^with read_base\(\):[^\n]*\n((?:[ \t]+[^\n]*\n|\s*\n)*)", re.MULTILINE)
-_FROM = re.compile(r"from\s+(\.+)([\w.]*)\s+import\s")
+_FROM = re.compile(r"from\s+(\.*)([\w.]*)\s+import\s")
+_SHIPPED = "xtuner.configs."
 MAX_BASES = 20
+_BASES = "_base_"
 
 
 class Config(NamedTuple):
@@ -42,8 +46,8 @@ class _Text(NamedTuple):
         return Source(file, line - first + 1, column)
 
 
-def read_config(files: Files, path: str, environ: Mapping[str, str]) -> Config:
-    """Read a config and those it inherits from.
+def read_config(files: Files, path: str, environ: Mapping[str, str], seen: list[str] | None = None) -> Config:
+    """Read a config and those it inherits from. seen: the configs that were read before this one.
 
     Raises:
         InputError: not Python, or a base that cannot be read.
@@ -51,14 +55,38 @@ def read_config(files: Files, path: str, environ: Mapping[str, str]) -> Config:
     whole = _joined(files, path, [])
     module = ast.parse(whole.text)
     lazy = is_lazy(module)
-    script = read_script(whole.text, path, {} if lazy else environ)
+    inherited = whole.parts[-1][0] - 1
+    script = read_script(whole.text, path, {} if lazy else environ, inherited=inherited)
     nodes = _assigned(module)
     tree = {name: _value(script.names[name], f"cfg.{name}") for name in nodes if name in script.names}
     sources: dict[str, Source] = {}
     for name, node in nodes.items():
         for found, place in _places(node, f"cfg.{name}", nodes, 0):
             sources[found] = whole.source(place.lineno, place.col_offset + 1)
-    return Config(tree, sources, used_name(module) if lazy else None)
+    own = Config(tree, sources, used_name(module) if lazy else None)
+    if lazy or _BASES not in tree:
+        return own
+    return _on_bases(files, path, environ, [path] if seen is None else seen, own)
+
+
+def _on_bases(files: Files, path: str, environ: Mapping[str, str], seen: list[str], own: Config) -> Config:
+    """`_base_ = [...]`, of a config without imports: it is merged into those (config/config.py:960)."""
+    said = own.tree.pop(_BASES)
+    tree: dict[str, Any] = {}
+    sources: dict[str, Source] = {}
+    for name in [said] if isinstance(said, str) else said if isinstance(said, list | tuple) else []:
+        base = str(PurePosixPath(path).parent / name) if isinstance(name, str) else ""
+        if base in seen or len(seen) > MAX_BASES or not base.endswith(".py") or not files.has(base):
+            continue
+        seen.append(base)
+        inner = read_config(files, base, environ, seen)
+        tree |= inner.tree
+        sources |= inner.sources
+    try:
+        return Config(merge(own.tree, tree), {**sources, **own.sources}, own.problem)
+    except Refused as end:
+        problem = {"type": end.kind, "message": end.message, "fields": [end.path]}
+        return Config(own.tree, own.sources, problem)
 
 
 def _joined(files: Files, path: str, seen: list[str]) -> _Text:
@@ -69,17 +97,27 @@ def _joined(files: Files, path: str, seen: list[str]) -> _Text:
     front = ""
     for block in _BASE.finditer(text) if "read_base" in text else ():
         for dots, name in _FROM.findall(block[1]):
-            base = _base_path(path, len(dots), name)
-            if base in seen or len(seen) >= MAX_BASES or not files.has(base):
+            base = _base_path(path, len(dots), name) if dots else name
+            if base in seen or len(seen) >= MAX_BASES:
                 continue
             seen.append(base)
-            inner = _joined(files, base, seen)
+            inner = _joined(files, base, seen) if dots and files.has(base) else _shipped(base)
+            if inner is None:
+                continue
             lines = front.count("\n")
             parts += [(first + lines, file) for first, file in inner.parts]
             front += inner.text if inner.text.endswith("\n") else inner.text + "\n"
     own = _BASE.sub(lambda found: "\n" * found[0].count("\n"), text) if front else text
     parts.append((front.count("\n") + 1, path))
     return _Text(front + own, tuple(parts))
+
+
+def _shipped(module: str) -> _Text | None:
+    """What is known of a config that comes with XTuner, as a text of its own."""
+    tree = shipped_config(module.rpartition(".")[2]) if module.startswith(_SHIPPED) else None
+    if tree is None:
+        return None
+    return _Text("".join(f"{name} = {value!r}\n" for name, value in tree.items()), ((1, module),))
 
 
 def ast_problem(text: str, path: str) -> None:

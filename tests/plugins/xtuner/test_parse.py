@@ -352,6 +352,12 @@ def test_no_text_crashes_it(text: str, name: str) -> None:
             parsed(text=config)
 
 
+@pytest.mark.parametrize("line", ["model['a'] = model", "model['a'] = [model]", "model.update(a=model)",
+                                  "custom_hooks += custom_hooks"])  # fmt: skip
+def test_what_holds_itself_ends(line: str) -> None:
+    assert says(parsed(text=f"{CONFIG}\n{line}\n"), "batch.micro_per_gpu") == 1
+
+
 VALUES = st.recursive(
     st.none()
     | st.booleans()

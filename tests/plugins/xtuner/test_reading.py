@@ -106,6 +106,43 @@ def test_bases_are_read_and_keep_their_places() -> None:
     assert (found.sources["cfg.b"].file, found.sources["cfg.b"].line) == ("base.py", 3)
 
 
+def test_a_base_that_comes_with_xtuner() -> None:
+    text = (
+        "from mmengine.config import read_base\nwith read_base():\n"
+        "    from xtuner.configs.internlm.internlm2_7b.internlm2_7b_qlora_alpaca_e3 import *\n"
+        "train_dataloader.update(batch_size=4)\n"
+        "optim_wrapper.update(dict(optimizer=dict(lr=1), clip_grad=None))\n"
+        "mine = dict(a=dict(b=1))\n"
+        "mine.update(dict(a=dict(c=2)))\n"
+    )
+    found = tree(text)
+    assert (found["optim_wrapper"]["optimizer"]["lr"], found["optim_wrapper"]["clip_grad"]) == (1, None)
+    assert found["mine"] == {"a": {"c": 2}}, "a dict of its own is Python's"
+    assert found["train_dataloader"]["batch_size"] == 4
+    assert found["optim_wrapper"]["accumulative_counts"] == 16
+    assert found["optim_wrapper"]["optimizer"]["type"]["class"] == "torch.AdamW"
+    assert tree(text.replace("_e3", "_e4")).get("optim_wrapper") is None
+
+
+def test_a_config_without_imports_is_merged_into_its_bases() -> None:
+    one = "model = dict(type='A', lora=dict(r=8, bias='none'))\ntrain_cfg = dict(max_epochs=3)\n"
+    two = "_base_ = './one.py'\ntrain_dataloader = dict(batch_size=2)\n"
+    text = "_base_ = ['base/two.py']\nmodel = dict(lora=dict(r=16))\n"
+    text += "train_cfg = dict(_delete_=True, max_iters=9)\n"
+    found = read_config(Files(memory={"cfg.py": text, "base/one.py": one, "base/two.py": two}), "cfg.py", {})
+    assert found.tree == {
+        "model": {"type": "A", "lora": {"r": 16, "bias": "none"}},
+        "train_cfg": {"max_iters": 9},
+        "train_dataloader": {"batch_size": 2},
+    }
+    assert found.sources["cfg.train_dataloader.batch_size"].file == "base/two.py"
+    assert found.sources["cfg.model.lora.r"].file == "cfg.py"
+    itself = read_config(Files(memory={"cfg.py": "_base_ = 'cfg.py'\nlr = 1"}), "cfg.py", {})
+    assert itself.tree == {"lr": 1}
+    wrong = {"cfg.py": "_base_ = 'a.py'\nlr = dict(a=1)", "a.py": "lr = 1"}
+    assert (read_config(Files(memory=wrong), "cfg.py", {}).problem or {})["type"] == "TypeError"
+
+
 def test_a_base_that_inherits_from_itself_ends() -> None:
     text = "from mmengine.config import read_base\nwith read_base():\n    from .cfg import *\na = 1\n"
     assert tree(text)["a"] == 1
