@@ -36,7 +36,8 @@ def render(request: RenderRequest) -> Rendered:
     named = (PurePath(request.base.name).name, base.shape) if request.base and base else None
     named = named or named_config(request, found)
     found += refusals(request, named[1] if named else None)
-    built = deepspeed_config(request.spec) if uses_deepspeed(request.spec) else DsConfig({}, frozenset(), ())
+    asked = uses_deepspeed(request.spec) or any(path.startswith("fsdp.") for path in request.values)
+    built = deepspeed_config(request.spec) if asked else DsConfig({}, frozenset(), ())
     found += [d for d in built.diagnostics if not d.key or not d.key.startswith("parallelism.tp")]
     claimed = set(built.claimed) | _claimed(request)
     config, shape = named or ("config.py", assumed("the config"))

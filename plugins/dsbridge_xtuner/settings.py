@@ -262,10 +262,8 @@ def _steps(context: Context) -> None:
         if micro != steps:
             message = f"`{path}` is {micro}: {steps} optimizer steps x accumulation {context.accumulation}"
             wants.tell(codes.MICRO_STEPS(message, key=f"training.{name}"))
-        counts_steps = "default_hooks.checkpoint.by_epoch"
-        known = context.shape.known and context.shape.get(counts_steps) is False
-        if name == "save_steps" and not known:
-            wants.set(counts_steps, False, "training.save_steps")
+        if name == "save_steps" and context.shape.get("default_hooks.checkpoint.by_epoch") is not False:
+            wants.set("default_hooks.checkpoint.by_epoch", False, "training.save_steps")
 
 
 def _length(context: Context) -> None:

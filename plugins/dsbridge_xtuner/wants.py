@@ -71,8 +71,8 @@ class Context:
         return self.wants.shape
 
     def own_micro(self, path: str, steps: int) -> int | None:
-        """The config's own number of micro-steps, if it is this many optimizer steps, whole ones or not."""
-        own = self.shape.number(path)
+        """The config's own number of micro-steps, if parsing read these optimizer steps from it."""
+        own = self.shape.number(path) if "shape" in self.request.own() and not self.request.base else None
         if not own or not self.accumulation or max(1, round(own / self.accumulation)) != steps:
             return None
         return int(own)

@@ -89,6 +89,7 @@ env_cfg = dict(dist_cfg=dict(backend="nccl"))
 randomness = dict(seed=7, deterministic=False)
 """
 )
+SHIPPED = ROOT / "plugins/dsbridge_xtuner/shipped.json"
 COMMAND = ("NPROC_PER_NODE=8", "xtuner", "train", "cfg.py", "--deepspeed", "deepspeed_zero2")
 # what rendering for XTuner cannot say or says otherwise, so that parsing cannot say it again
 LOSSES = {
@@ -100,6 +101,7 @@ LOSSES = {
     "zero.stage3_param_persistence_threshold": 'XTuner fills no "auto" there, and so none is written',
     "batch.global": "said by micro batch and accumulation",
     "training.gradient_checkpointing": "on in XTuner unless switched off, and so not written",
+    "training.save_steps": "a config that saves by epochs, and is not seen, is taken for one that does not",
     "launch.kind": "torchrun is what `xtuner train` starts anyway",
     "launch.master_port": "29500 is the port anyway",
 }
@@ -322,6 +324,21 @@ def test_rendered_back_deepspeed_receives_the_same(stage: str, bits: bool) -> No
     one, two = (flat(each.loaded.document.value) for each in (found, again))
     assert {path: (one.get(path), two.get(path)) for path in one | two if one.get(path) != two.get(path)} == {
         "cluster.nodes": (None, 1)
+    }
+
+
+@pytest.mark.parametrize("name", sorted(json.loads(SHIPPED.read_text())["configs"])[::40])
+@pytest.mark.parametrize("stage", ["deepspeed_zero2", "deepspeed_zero3"])
+def test_shipped_configs_come_back(name: str, stage: str) -> None:
+    """All of them, as files: conformance/parsing/xtuner_configs.py --law."""
+    words = (*COMMAND[:3], name, "--deepspeed", stage)
+    before = explain(Files(memory={}), (), words)
+    artifacts = render(parse(Files(memory={}), (), words).loaded, "xtuner")
+    after = explain(Files(memory=artifacts.files), (), launch_words(artifacts))
+    assert before.outcome == after.outcome == "ok"
+    assert {**engine_defaults(before), **flat(before.config)} == {
+        **engine_defaults(after),
+        **flat(after.config),
     }
 
 
