@@ -22,6 +22,7 @@ from dsbridge.spec.leaves import leaves
 from dsbridge.spec.load import Loaded, load_document
 from dsbridge.targets import written
 from dsbridge.trees import store
+from dsbridge.values import AUTO
 
 _NOTHING = "nothing is written"
 EXACT, LOSSY, NO_PLACE, DROPPED = "exact", "lossy", "unsupported", "dropped"
@@ -106,14 +107,14 @@ def _document(
 
 
 def _silent(parsed: Parsed, target: Framework) -> dict[str, Any]:
-    """What the source does where it is told nothing, unless the target has the same arguments."""
+    """What the source does where it is told nothing, or "auto", unless the target has the same arguments."""
     source = parsed.input.framework
     alike = source.arguments is not None and target.arguments is not None
     said = leaves(parsed.loaded.spec)
     return {
         path: value
         for path, value in parsed.silent.items()
-        if path not in said and not (alike and not path.startswith("finetuning."))
+        if said.get(path, AUTO) is AUTO and not (alike and not path.startswith("finetuning."))
     }
 
 
@@ -241,5 +242,7 @@ def _kept(
         return Move(_shown(parsed, key), target, EXACT, "kept word for word")
     if artifacts.refused:
         return Move(_shown(parsed, key), "", DROPPED, _NOTHING)
+    if artifacts.target == parsed.framework:
+        return Move(_shown(parsed, key), "", EXACT, "stays in the file, which is still read")
     source = "DeepSpeed" if key[0] == "ds" else parsed.input.framework.title
     return Move(_shown(parsed, key), "", DROPPED, f"{source}'s own; {title} has no such key")

@@ -43,6 +43,8 @@ def parse(setup: Setup, reading: Reading) -> Draft:
         claims += own_claims(_mapping(trees.get("own")))
     else:
         claims += deepspeed_claims(ds)
+        if Claim("precision.dtype", "auto") in (claim._replace(keys=()) for claim in claims):
+            silent["precision.dtype"] = "bf16" if setup.facts.get("bf16_supported", True) else "fp16"
         consumed |= set(said_by_config(ds, view))
         lost |= overwritten(ds, view)
     if flags.get("launcher") != "mpi":

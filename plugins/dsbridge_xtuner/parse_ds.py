@@ -21,13 +21,16 @@ _OVERWRITTEN: dict[str, tuple[str, Any]] = {
     "gradient_accumulation_steps": ("optim_wrapper.accumulative_counts", 1),
     "gradient_clipping": ("optim_wrapper.clip_grad.max_norm", 1.0),
 }
-_BY_CONFIG = ("batch.", "gradient_clipping", "optimizer.", "scheduler.", "precision.dtype")
+_BY_CONFIG = ("batch.", "gradient_clipping", "optimizer.", "scheduler.")
 
 
 def deepspeed_claims(ds: Mapping[str, Any]) -> list[Claim]:
     """What the file says that XTuner leaves to it."""
-    found = [claim for claim in config_claims(ds, DIALECT) if not claim.path.startswith(_BY_CONFIG[:4])]
-    return [*found, *_dtype(ds)]
+    dtype = list(_dtype(ds))
+    # which of the two blocks counts is not known before the GPU is: their details stay as they are
+    others = ("precision.fp16.", "precision.bf16.") if dtype else ()
+    found = config_claims(ds, DIALECT)
+    return [*dtype, *(claim for claim in found if not claim.path.startswith((*_BY_CONFIG, *others)))]
 
 
 def _dtype(ds: Mapping[str, Any]) -> Iterator[Claim]:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from dsbridge.diagnostics import InputError
 from dsbridge.explaining import engine_defaults, explain
+from dsbridge.migrating import migrate
 from dsbridge.parsing import Parsed, parse
 from dsbridge.prediction import launch_words
 from dsbridge.reading import Files
@@ -161,7 +162,8 @@ def test_nothing_is_lost() -> None:
     kept = {".".join(key) for key in found.kept}
     assert {"cfg.model.lora.bias", "cfg.optim_wrapper.clip_grad.error_if_nonfinite"} <= kept
     assert not any(key.startswith(("cfg.batch_size", "cfg.sampler")) for key in kept), "variables, put in"
-    assert found.silent == {"finetuning.target_modules": "all", "training.gradient_checkpointing": True}
+    silent = {"finetuning.target_modules": "all", "training.gradient_checkpointing": True}
+    assert found.silent == {**silent, "precision.dtype": "bf16"}
 
 
 def test_places_are_where_the_value_is_written() -> None:
@@ -222,6 +224,25 @@ def test_the_deepspeed_file() -> None:
     assert says(found, "deepspeed") == {"wall_clock_breakdown": True}
     lost = {entry.key for entry in found.unclaimed}
     assert lost == {"gradient_accumulation_steps", "optimizer.type", "optimizer.params.lr"}
+
+
+def test_a_format_that_the_gpu_chooses_is_named_for_others() -> None:
+    files = Files(
+        memory={"cfg.py": CONFIG.replace("sequence_parallel_size = 2", "sequence_parallel_size = 1")}
+    )
+    sets = ["frameworks.llamafactory.dataset=d", "frameworks.llamafactory.template=t"]
+    for has, name in ((True, "bf16"), (False, "fp16")):
+        found = migrate(files, (), COMMAND, target="llamafactory", sets=sets, facts={"bf16_supported": has})
+        assert not found.refused
+        assert f"{name}: true" in found.artifacts.files["train.yaml"]
+        assert '"initial_scale_power": 16' in found.artifacts.files["ds_config.json"]
+
+
+def test_to_xtuner_again_nothing_is_left_behind() -> None:
+    found = migrate(Files(memory={"cfg.py": CONFIG}), (), COMMAND, target="xtuner")
+    assert {move.status for move in found.mapping} == {"exact", "lossy"}
+    lossy = {path for path, claim in found.parsed.claims.items() if claim.reason}
+    assert lossy == {"training.save_steps"}
 
 
 def test_what_only_a_run_knows_is_told() -> None:
