@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Any, NamedTuple
 
+from dsbridge.bounds import OUTSIDE
 from dsbridge.deepspeed.meanings import NOTHING, RESOURCES, RESULT, Meaning, meaning_of
 from dsbridge.deepspeed.whole import whole
 from dsbridge.diagnostics import Diagnostic
@@ -82,7 +83,7 @@ class Diff(NamedTuple):
         }
         message = f"what depends on {_list(needs)} cannot be compared"
         asks = [NEEDS(message, hint=flags(sorted(needs)))] if needs else []
-        return (*(d for d in told if d.code in (NOT_VERIFIED.code, REFUSED.code)), *asks)
+        return (*(d for d in told if d.code in (NOT_VERIFIED.code, REFUSED.code, OUTSIDE.code)), *asks)
 
     def to_json(self) -> dict[str, Any]:
         """The shape the CLI contract fixes."""

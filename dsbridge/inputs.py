@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from typing import Any, NamedTuple
 
-from dsbridge.diagnostics import Code, InputError, Severity
+from dsbridge.diagnostics import Code, InputError, Severity, has_errors
 from dsbridge.formats.script import read_script
 from dsbridge.framework import Framework
 from dsbridge.plugins import Registry
@@ -179,11 +179,15 @@ def _framework(known: Registry, launched: tuple[Setup, str], target: str) -> Inp
     _, framework, reader = scored[0]
     setup = setup._replace(versions={**reader.versions, **installed(reader.versions), **setup.versions})
     reading = reader.read(setup)
+    # a reader may take a file that it cannot read for a broken one
+    beyond = tuple(setup.files.left_out.values())
+    if has_errors(beyond):
+        raise InputError(beyond)
     merged = Reading(
         {**setup.trees, **reading.trees},
         {**setup.sources, **reading.sources},
         {**setup.facts, **reading.facts},
-        reading.diagnostics,
+        (*reading.diagnostics, *beyond),
         reading.program,
     )
     return Input(framework, reader, setup, merged)

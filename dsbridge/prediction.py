@@ -14,6 +14,7 @@ from dsbridge.reading import Files
 
 if TYPE_CHECKING:
     from dsbridge.artifacts import Artifacts
+    from dsbridge.bounds import Bounds
 
 NEEDS_TARGET = Code("IN024", "spec-needs-target", Severity.ERROR, "A spec is explained for one target.")
 CODES = (NEEDS_TARGET,)
@@ -41,7 +42,7 @@ def predict(
         framework_named(target)  # a wrong name is said before anything is read
     files = files or Files()
     if len(given) == 1 and is_spec(files, given[0]):
-        return _rendered(given[0], target, facts, versions)
+        return _rendered(given[0], target, facts, versions, files.bounds)
     return explain(files, given, command, target=target, facts=facts, versions=versions)
 
 
@@ -54,7 +55,11 @@ def is_spec(files: Files, name: str) -> bool:
 
 
 def _rendered(
-    name: str, target: str, facts: Mapping[str, Any] | None, versions: Mapping[str, str] | None
+    name: str,
+    target: str,
+    facts: Mapping[str, Any] | None,
+    versions: Mapping[str, str] | None,
+    bounds: Bounds | None,
 ) -> Explanation:
     from dsbridge.assumed import with_script
     from dsbridge.rendering import render
@@ -71,7 +76,7 @@ def _rendered(
     folder = Path(name).parent
     script = str(loaded.spec.launch.script) if loaded.spec.launch.script else "train.py"
     texts, assumed = with_script(artifacts, loaded.spec, present=(folder / script).is_file())
-    files = Files(folder, texts, alone=False)
+    files = Files(folder, texts, alone=False, bounds=bounds)
     found = explain(files, (), launch_words(artifacts), target=target, facts=facts, versions=versions)
     return found._replace(diagnostics=(*artifacts.diagnostics, *assumed, *found.diagnostics))
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dsbridge.diagnostics import Diagnostic, InputError
+from dsbridge.bounds import Bounds
+from dsbridge.diagnostics import Diagnostic, InputError, Severity
 from dsbridge.formats.document import UNREADABLE, Document, Path_, read_text
 from dsbridge.formats.json import read_json
 from dsbridge.formats.yaml import read_yaml
@@ -31,22 +32,34 @@ class Files:
     """The user's files, by path relative to the folder the command runs in.
 
     memory: texts that are not on disk, or not yet; with `alone` there is nothing else.
+    bounds: what may be read of the disk; without, everything. left_out: what was asked for beyond them.
     """
 
     def __init__(
-        self, folder: Path | None = None, memory: Mapping[str, str] | None = None, *, alone: bool = True
+        self,
+        folder: Path | None = None,
+        memory: Mapping[str, str] | None = None,
+        *,
+        alone: bool = True,
+        bounds: Bounds | None = None,
     ) -> None:
         self.folder, self.memory = folder or Path(), dict(memory or {})
-        self.disk = memory is None or not alone
+        self.disk, self.bounds = memory is None or not alone, bounds
+        self.left_out: dict[str, Diagnostic] = {}
 
     def has(self, path: str) -> bool:
         """True for a file that can be read."""
         if _normal(path) in self.memory:
             return True
         try:
-            return self.disk and (self.folder / path).is_file()
+            there = self.disk and (self.folder / path).is_file()
         except (OSError, ValueError):
             return False
+        refusal = self.bounds.refusal(self.folder, path) if there and self.bounds else None
+        if refusal is None or refusal.severity is Severity.ERROR:
+            return there  # reading it, if somebody does, tells why it is not read
+        self.left_out[path] = refusal
+        return False
 
     def is_folder(self, path: str) -> bool:
         """True for a folder on disk."""
@@ -56,14 +69,23 @@ class Files:
         """The text of a file.
 
         Raises:
-            InputError: absent, a folder, too large, no text.
+            InputError: absent, a folder, too large, no text, out of bounds.
         """
         if _normal(path) in self.memory:
             return self.memory[_normal(path)]
         if not self.disk:
             message = f"cannot read {path}: No such file or directory"
             raise InputError([UNREADABLE(message, at=Source(path))])
+        if refusal := self._refusal(path):
+            raise InputError([refusal])
         return read_text(self.folder / path if self.folder != Path() else path)
+
+    def _refusal(self, path: str) -> Diagnostic | None:
+        """Why a file is out of bounds."""
+        refusal = self.bounds.refusal(self.folder, path) if self.bounds else None
+        if refusal:
+            self.left_out[path] = refusal
+        return refusal
 
     def json(self, path: str, *, comments: bool = False) -> Document:
         """The JSON of a file, with places."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from dsbridge.cli.given import InputCommand, given, input_options
+from dsbridge.cli.given import InputCommand, given, input_options, outside_option
 from dsbridge.cli.output import format_option, print_json, tell
 
 
@@ -21,6 +21,7 @@ class TwoInputs(InputCommand):
 @click.command("diff", cls=TwoInputs)
 @input_options
 @click.option("--all", "everything", is_flag=True, help="Also what is unknown, but the same on both sides.")
+@outside_option
 @format_option
 @click.pass_context
 def command(ctx: click.Context, /, format_: str, everything: bool, **options: Any) -> None:
@@ -33,11 +34,10 @@ def command(ctx: click.Context, /, format_: str, everything: bool, **options: An
     Exit code 0: they train the same. 1: the result, or speed or memory, differs. 2: one cannot be read.
     """
     from dsbridge.differing import diff
-    from dsbridge.reading import Files
     from dsbridge.sides import readers, sides
 
-    files = Files()
     asked = given(ctx, options)
+    files = asked.bounded()
     pair = sides(asked.files, asked.command, files)
     found = diff(*readers(pair, files, asked.target, asked.facts, asked.versions), everything=everything)
     if format_ == "json":

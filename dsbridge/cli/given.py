@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
@@ -14,6 +14,9 @@ from dsbridge.formats.yaml import plain_scalar
 BAD_FACT = Code("IN030", "bad-fact", Severity.ERROR, "A fact or version on the command line cannot be used.")
 NO_INPUT = Code("IN031", "no-input", Severity.ERROR, "Neither files nor a command are given.")
 CODES = (BAD_FACT, NO_INPUT)
+
+if TYPE_CHECKING:
+    from dsbridge.reading import Files
 
 F = TypeVar("F", bound=Callable[..., Any])
 _COMMAND = "dsbridge.command"
@@ -27,6 +30,14 @@ class Given(NamedTuple):
     target: str
     facts: Mapping[str, Any]
     versions: Mapping[str, str]
+    outside: bool = False
+
+    def bounded(self) -> Files:
+        """The user's files, and no others, unless --allow-outside says so."""
+        from dsbridge.bounds import Bounds
+        from dsbridge.reading import Files
+
+        return Files(bounds=None if self.outside else Bounds(self.files, self.command))
 
 
 class InputCommand(click.Command):
@@ -45,6 +56,9 @@ class InputCommand(click.Command):
 
 _SOURCE = click.option(
     "--from", "source", default="", help="The framework that the input belongs to; else it is recognised."
+)
+outside_option = click.option(
+    "--allow-outside", is_flag=True, help="Read also what the input names outside of its folder."
 )
 _FILES = click.argument("files", nargs=-1, type=click.Path())
 _TARGET = click.option("--target", "-t", default="", help="The framework, where the input leaves it open.")
@@ -68,7 +82,7 @@ def input_options(function: F) -> F:
 
 def source_options(function: F) -> F:
     """The same for commands that read a spec: `--from` in place of `--target`."""
-    for option in reversed((_FILES, *_FACTS, _SOURCE)):
+    for option in reversed((_FILES, *_FACTS, _SOURCE, outside_option)):
         function = option(function)
     return function
 
@@ -98,7 +112,8 @@ def given(ctx: click.Context, options: Mapping[str, Any]) -> Given:
         facts |= model_facts(options["model"])
     words = [word for word in options["versions"].split(",") if word]
     versions = dict(_pair("--versions", word, str) for word in words)
-    return Given(files, command, options.get("target", ""), facts, versions)
+    outside = bool(options.get("allow_outside"))
+    return Given(files, command, options.get("target", ""), facts, versions, outside)
 
 
 def _value(text: str) -> Any:

@@ -47,11 +47,10 @@ def command(
     from dsbridge.formats.document import read_text
     from dsbridge.framework import Base
     from dsbridge.migrating import migrate
-    from dsbridge.reading import Files
 
     asked = given(ctx, options)
     found = migrate(
-        Files(),
+        asked.bounded(),
         asked.files,
         asked.command,
         target=to,

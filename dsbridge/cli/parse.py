@@ -29,11 +29,10 @@ def command(
     from dsbridge.artifacts import write_files
     from dsbridge.formats.yaml_text import to_yaml
     from dsbridge.parsing import parse, to_json
-    from dsbridge.reading import Files
 
     asked = given(ctx, options)
     found = parse(
-        Files(), asked.files, asked.command, source=source, facts=asked.facts, versions=asked.versions
+        asked.bounded(), asked.files, asked.command, source=source, facts=asked.facts, versions=asked.versions
     )
     read = ", ".join(asked.files) or "a launch command"
     text = f"# Read from {read} as {found.input.framework.title}.\n{to_yaml(found.loaded.document.value)}"

@@ -58,6 +58,8 @@ def read_config(files: Files, name: str) -> Read:
         return Read(None, {"type": "HjsonDecodeError", "message": str(error), "field": name}, {})
     except (InputError, RecursionError):
         return Read(None, {"type": "…", "message": "…", "field": name}, {})
+    except ValueError as error:  # an integer that is too long for Python
+        return Read(None, {"type": "ValueError", "message": str(error), "field": name}, {})
     if not isinstance(value, dict):
         return Read(value, not_a_mapping(value, name), {})
     return Read(value, None, _sources(text, name))

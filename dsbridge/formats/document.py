@@ -54,13 +54,23 @@ def read_text(path: Path | str) -> str:
             raise InputError([UNREADABLE(f"{path} is a folder, not a file", at=at)])
         if size > MAX_BYTES:
             raise InputError([_too_large(f"{path} has {size:,} bytes", at)])
-        data = file.read_bytes()
+        data = _bytes(file)
+        if len(data) > MAX_BYTES:
+            raise InputError([_too_large(f"{path} does not end", at)])
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError([UNREADABLE(f"cannot read {path}: {reason}", at=at)]) from None
     except ValueError as error:  # a NUL byte in the name
         raise InputError([UNREADABLE(f"cannot read {path!r}: {error}", at=at)]) from None
     return decode(data, str(path))
+
+
+def _bytes(file: Path) -> bytes:
+    """What is in it, as far as it is read: a device or a pipe has no size of its own."""
+    if file.is_file():
+        return file.read_bytes()
+    with file.open("rb") as stream:
+        return stream.read(MAX_BYTES + 1)
 
 
 def decode(data: bytes, file: str) -> str:

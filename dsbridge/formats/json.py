@@ -22,18 +22,21 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 MAX_DEPTH = 200
+MAX_VALUES = 200_000  # the index of a very large model has 100,000
+_LONG = re.compile(r"\d{4301}")  # CPython converts no longer integers
 
 
 def read_json(text: str, file: str = "<text>", *, comments: bool = False) -> Document:
     """Parse one JSON value.
 
     Raises:
-        InputError: not JSON (or not hjson, with `comments`), or nested too deep.
+        InputError: not JSON (or not hjson, with `comments`), nested too deep or too large.
     """
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
         if comments:
+            _places(text, file)  # before a slow parser sees what is too large
             value = _relaxed(text, file)
         else:
             at = Source(file, error.lineno, error.colno)
@@ -41,7 +44,10 @@ def read_json(text: str, file: str = "<text>", *, comments: bool = False) -> Doc
             raise InputError([SYNTAX(f"not valid JSON: {error.msg}", hint=hint, at=at)]) from None
     except RecursionError:
         raise InputError([_deep(file)]) from None
+    except ValueError:
+        raise InputError([_long(text, file)]) from None
     keys, values = _places(text, file)
+    _check_text(value, text, file)
     return Document(value, file, keys, values)
 
 
@@ -49,7 +55,7 @@ def json_error(text: str) -> str:
     """What Python's json module says of a text that it refuses; "" for one that it reads."""
     try:
         json.loads(text)
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # also for an integer that is too long
         return str(error)
     except RecursionError:
         return "maximum recursion depth exceeded"
@@ -66,10 +72,30 @@ def _relaxed(text: str, file: str) -> Any:
         raise InputError([SYNTAX(f"neither JSON nor Hjson: {error.msg}", at=at)]) from None
     except RecursionError:
         raise InputError([_deep(file)]) from None
+    except ValueError:
+        raise InputError([_long(text, file)]) from None
 
 
 def _deep(file: str) -> Any:
     return TOO_LARGE("nested deeper than any config", at=Source(file))
+
+
+def _long(text: str, file: str) -> Any:
+    found = _LONG.search(text)
+    line = text.count("\n", 0, found.start()) + 1 if found else None
+    return SYNTAX("an integer has more than 4300 digits", at=Source(file, line))
+
+
+def _check_text(value: Any, text: str, file: str) -> None:
+    """Half a character (`\\ud800`) is no text: it can be neither printed nor written."""
+    found = re.search(r"\\u[dD][89a-fA-F]", text)
+    if found:
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            line = text.count("\n", 0, found.start()) + 1
+            message = f"{found[0]}… is half a character"
+            raise InputError([SYNTAX(message, at=Source(file, line))]) from None
 
 
 def _plain(value: Any) -> Any:
@@ -105,6 +131,8 @@ def _places(text: str, file: str) -> tuple[dict[Path_, Source], dict[Path_, Sour
             _scalar(match, at, stack, keys, values)
         if len(stack) > MAX_DEPTH:
             raise InputError([_deep(file)])
+        if len(values) > MAX_VALUES:
+            raise InputError([TOO_LARGE(f"more than {MAX_VALUES:,} values", at=at)])
     return keys, values
 
 

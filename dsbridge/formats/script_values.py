@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -28,15 +29,20 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.GtE: operator.ge,
 }
 LARGEST = 10**12  # a power or repetition beyond it is not computed
+MAX_BITS = 4096  # CPython refuses to print much larger numbers
+MAX_TEXT = 100_000  # letters, or values of a list, that something computed may have
 MAX_CALLS = 10_000
 DEPTH = 40
+_HALF = re.compile("[\ud800-\udfff]")  # half a character cannot be printed or written
+# "%99999999d" % 1 has as many letters as it says
+_WIDE = re.compile(r"%[^a-zA-Z%]*(\*|\d{4})")
 
 
 class Expressions:
     """The names that a script has bound so far, the calls it has made, and what an expression is worth."""
 
     def __init__(self, text: str, environ: Mapping[str, str]) -> None:
-        self.text, self.environ = text, environ
+        self.lines, self.environ = text.encode("utf-8", "replace").split(b"\n"), environ
         self.names: dict[str, Any] = {"__name__": "__main__"}
         self.functions: dict[str, ast.FunctionDef] = {}
         self.calls: list[CallSite] = []
@@ -54,8 +60,18 @@ class Expressions:
         return method(node) if method else self._visit_inside(node)
 
     def _unread(self, node: ast.AST) -> Unread:
-        code = ast.get_source_segment(self.text, node) or ast.unparse(node)
+        code = self._source(node) or ast.unparse(node)
         return Unread(" ".join(code.split())[:120], getattr(node, "lineno", 0))
+
+    def _source(self, node: ast.AST) -> str:
+        """The text of a node; ast.get_source_segment would split the whole script each time."""
+        first, last = getattr(node, "lineno", 0), getattr(node, "end_lineno", 0)
+        if not first or not last or last > len(self.lines):
+            return ""
+        lines = self.lines[first - 1 : last]
+        lines[-1] = lines[-1][: getattr(node, "end_col_offset", None)]
+        lines[0] = lines[0][getattr(node, "col_offset", 0) :]
+        return b"\n".join(lines).decode("utf-8", "replace")
 
     def _visit_inside(self, node: ast.AST) -> Unread:
         """An expression that is not followed; the calls in it still happen."""
@@ -68,7 +84,9 @@ class Expressions:
 
     def _constant(self, node: ast.Constant) -> Any:
         plain = node.value is None or isinstance(node.value, bool | int | float | str)
-        return node.value if plain else self._unread(node)
+        huge = isinstance(node.value, int) and node.value.bit_length() > MAX_BITS
+        half = isinstance(node.value, str) and _HALF.search(node.value)
+        return self._unread(node) if huge or half or not plain else node.value
 
     def _name(self, node: ast.Name) -> Any:
         return self.names.get(node.id, Name(node.id))
@@ -84,12 +102,12 @@ class Expressions:
     def _list(self, node: ast.List) -> Any:
         if any(isinstance(item, ast.Starred) for item in node.elts):
             return self._visit_inside(node)
-        return [self.value(item) for item in node.elts]
+        return self._bounded([self.value(item) for item in node.elts], node)
 
     def _tuple(self, node: ast.Tuple) -> Any:
         if any(isinstance(item, ast.Starred) for item in node.elts):
             return self._visit_inside(node)
-        return tuple(self.value(item) for item in node.elts)
+        return self._bounded(tuple(self.value(item) for item in node.elts), node)
 
     def _dict(self, node: ast.Dict) -> Any:
         found: dict[Any, Any] = {}
@@ -104,7 +122,11 @@ class Expressions:
             if not isinstance(name, str | int | float | bool):
                 return self._unread(node)
             found[name] = value
-        return found
+        return self._bounded(found, node)
+
+    def _bounded(self, value: Any, node: ast.AST) -> Any:
+        """The value, unless lists of lists of themselves have made it huge."""
+        return value if _values_in(value, MAX_TEXT) else self._unread(node)
 
     def _joinedstr(self, node: ast.JoinedStr) -> Any:
         text = ""
@@ -114,6 +136,8 @@ class Expressions:
             if formatted or not isinstance(value, str | int | float | bool):
                 return self._unread(node)
             text += str(value)
+            if len(text) > MAX_TEXT:
+                return self._unread(node)
         return text
 
     def _unaryop(self, node: ast.UnaryOp) -> Any:
@@ -129,17 +153,18 @@ class Expressions:
     def _calculated(self, node: ast.expr, sign: ast.AST, *values: Any) -> Any:
         do = _OPERATORS.get(type(sign))
         if isinstance(sign, ast.Add) and all(isinstance(v, list) for v in values):
-            return [item for row in values for item in row]  # whatever they hold
+            return self._bounded([item for row in values for item in row], node)  # whatever they hold
         scalars = all(isinstance(v, str | int | float | bool | list) and is_plain(v) for v in values)
         large = any(isinstance(v, int | float) and abs(v) > LARGEST for v in values)
         huge = isinstance(sign, ast.Pow) and any(
             isinstance(v, int | float) and abs(v) > 64 for v in values[1:]
         )
         repeated = isinstance(sign, ast.Mult) and any(isinstance(v, str | list) for v in values)
-        if do is None or not scalars or large or huge or (repeated and not _short(values)):
+        wide = isinstance(values[0], str) and isinstance(sign, ast.Mod) and _WIDE.search(values[0])
+        if do is None or not scalars or large or huge or wide or (repeated and not _short(values)):
             return self._unread(node)
         try:
-            return do(*values)
+            return self._bounded(do(*values), node)
         except (TypeError, ValueError, ArithmeticError):
             return self._unread(node)
 
@@ -222,7 +247,7 @@ class Expressions:
         if name in ("int", "float", "str") and len(args) == 1 and is_plain(args[0]):
             try:
                 return ({"int": int, "float": float, "str": str}[name](args[0]),)
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, ArithmeticError):
                 return (self._unread(node),)
         if name in ("os.environ.get", "os.getenv") and args and args[0] in self.environ:
             return (self.environ[args[0]],)
@@ -259,11 +284,24 @@ class Expressions:
         return result
 
 
+def _values_in(value: Any, left: int) -> int:
+    """`left` less the values (or letters) in it; 0 once there are more."""
+    left -= len(value) if isinstance(value, str) else 1
+    if isinstance(value, dict):
+        value = list(value.values())
+    if type(value) in (list, tuple):
+        for item in value:
+            if left <= 0:
+                break
+            left = _values_in(item, left)
+    return max(left, 0)
+
+
 def _short(values: Sequence[Any]) -> bool:
     """A repetition that stays small: [row] * 64."""
     sizes = [len(v) for v in values if isinstance(v, str | list)]
     counts = [v for v in values if isinstance(v, int)]
-    return all(size * max(counts, default=0) <= 100_000 for size in sizes)
+    return all(size * max(counts, default=0) <= MAX_TEXT for size in sizes)
 
 
 def _kept(value: Any) -> Any:

@@ -19,6 +19,7 @@ from dsbridge.provenance import Source
 
 MAX_DEPTH = 64
 MAX_NODES = 100_000  # after aliases are expanded
+MAX_NUMBER = 1000  # letters; CPython prints no integer of more than 4300 digits
 
 _INTEGER = re.compile(r"[-+]?[0-9]+(_[0-9]+)*")
 _BASED = re.compile(r"0x[0-9a-fA-F]+|0o[0-7]+")
@@ -35,11 +36,12 @@ _WORDS: dict[str, Any] = {
 
 def plain_scalar(text: str) -> Any:
     """The value of an unquoted YAML 1.2 scalar."""
+    if len(text) > MAX_NUMBER:
+        return text
     if text in _WORDS:
         return _WORDS[text]
     if _INTEGER.fullmatch(text):
-        # CPython refuses to convert more than 4300 digits; such text stays text
-        return int(text.replace("_", "")) if len(text) < 4000 else text
+        return int(text.replace("_", ""))
     if _BASED.fullmatch(text):
         return int(text, 0)
     if _FLOAT.fullmatch(text):
@@ -49,6 +51,8 @@ def plain_scalar(text: str) -> Any:
 
 def scalar_1_1(text: str) -> Any:
     """The value of an unquoted scalar as PyYAML reads it: `no` is false, `1e-4` is text."""
+    if len(text) > MAX_NUMBER:
+        return text
     loader = yaml.SafeLoader("")
     try:
         tag = loader.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]

@@ -35,7 +35,7 @@ LEVELS = (
     {"diagnostics", "trees"},
     {"claims"},
     {"language"},
-    {"formats", "rules"},
+    {"formats", "rules", "bounds"},
     {"reading", "resolve"},
     {"launchers"},
     {"rulebook"},
