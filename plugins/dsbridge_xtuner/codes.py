@@ -45,6 +45,7 @@ MICRO_STEPS = Code("XT033", "micro-steps", INFO, "XTuner counts micro-steps wher
 OVERWRITTEN = Code("XT034", "native-overwritten", ERROR, "XTuner overwrites this key of the DeepSpeed file.")
 AUTO_LEFT = Code("XT035", "auto-unresolved", ERROR, 'XTuner does not fill this "auto".')
 NO_DEEPSPEED = Code("XT036", "no-deepspeed", INFO, "The config is read as trained without DeepSpeed.")
+STOPS = Code("XT037", "xtuner-stops", WARNING, "XTuner stops at this before it trains.")
 BASE_NOT_PYTHON = Code("XT040", "base-not-python", ERROR, "The base is not a Python file.")
 BASE_NOT_A_CONFIG = Code("XT041", "base-not-a-config", ERROR, "The base is no XTuner config.")
 NO_LIBRARY = Code("XT042", "edit-extra-missing", ERROR, "Editing a config needs LibCST.")

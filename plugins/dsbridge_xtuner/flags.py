@@ -36,6 +36,9 @@ class _Parser(argparse.ArgumentParser):
         flag = found[0].lstrip("-").replace("-", "_") if found else "config"
         raise Problem("SystemExit", f"train.py: error: {text}", flag)
 
+    def print_help(self, file: Any = None) -> None:
+        """Nothing: it is not our help that was asked for."""
+
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         raise Problem("", message or "", "help")  # --help
 

@@ -22,19 +22,22 @@ from dsbridge_xtuner.view import READ, View
 _RANKS = {"nodes": "NNODES", "ranks": "NPROC_PER_NODE", "addr": "ADDR", "port": "PORT"}
 # what a config says by leaving something out; other defaults count where a target has another one
 _TOLD = ("finetuning.method", "scheduler.type")
+_NOT_KEPT = ("deepspeed", "local_rank", "problem", "resume_missing")
 _OWN_WRAPPER = "DeepSpeedOptimWrapper"
 
 
 def parse(setup: Setup, reading: Reading) -> Draft:
     """The config with the options in it, the DeepSpeed file, the flags and the launcher."""
     trees = reading.trees
+    if not trees.get("flags"):
+        return Draft()  # a help text, or another of XTuner's commands
     cfg, flags = _mapping(trees.get("cfg")), _mapping(trees.get("flags"))
     view = _view(setup, trees, cfg)
     ds = _mapping(trees.get("ds")) if view.way in ("file", "trainer") else {}
     found = list(config_fields(view))
     silent = {claim.path: claim.value for claim in found if not claim.keys and claim.path not in _TOLD}
     claims = [*_flag_claims(flags), *_ranks(setup, reading), *(c for c in found if c.path not in silent)]
-    consumed = {("flags", "deepspeed"), ("flags", "local_rank"), *_dead(cfg)}
+    consumed = {*(("flags", name) for name in _NOT_KEPT), *_dead(cfg)}
     lost: dict[tuple[str, ...], str] = {}
     if view.trainer:
         claims += trainer_claims(setup, trees, ds)
@@ -47,7 +50,9 @@ def parse(setup: Setup, reading: Reading) -> Draft:
             silent["precision.dtype"] = "bf16" if setup.facts.get("bf16_supported", True) else "fp16"
         consumed |= set(said_by_config(ds, view))
         lost |= overwritten(ds, view)
-    if flags.get("launcher") != "mpi":
+    if flags.get("launcher") == "mpi":
+        lost["flags", "launcher"] = "has no place in the spec, whose launches are torchrun's and slurm's"
+    else:
         consumed.add(("flags", "launcher"))
     options = account(_mapping(flags.get("cfg_options")), claims, view)
     homes = {"cfg": "named", "flags": "own"} | ({FILE: "deepspeed"} if ds else {})
@@ -58,7 +63,7 @@ def parse(setup: Setup, reading: Reading) -> Draft:
         lost | options.lost,
         _implied(setup, flags, cfg, claims),
         silent,
-        tuple(_told(setup, flags, view)),
+        (*_told(setup, flags, view), *_stops(trees)),
     )
 
 
@@ -138,3 +143,14 @@ def _told(setup: Setup, flags: Mapping[str, Any], view: View) -> Iterator[Diagno
         message = f"no DeepSpeed file is named: {flags.get('config')} is read as trained without DeepSpeed"
         hint = "Give the file too, or the command: -- xtuner train CONFIG --deepspeed deepspeed_zero2"
         yield codes.NO_DEEPSPEED(message, hint=hint)
+
+
+def _stops(trees: Mapping[str, Any]) -> Iterator[Diagnostic]:
+    """What XTuner refuses to read."""
+    for name in ("flags", "config", "options", "dsfile"):
+        problem = _mapping(_mapping(trees.get(name)).get("problem"))
+        if problem:
+            what = ": ".join(str(part) for part in (problem.get("type"), problem.get("message")) if part)
+            yield codes.STOPS(f"XTuner stops: {what}", hint="`dsbridge explain` shows where.")
+    if _mapping(trees.get("config")).get("missing"):
+        yield codes.STOPS("XTuner stops: neither a file nor a config that comes with it")

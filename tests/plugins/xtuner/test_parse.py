@@ -245,6 +245,24 @@ def test_to_xtuner_again_nothing_is_left_behind() -> None:
     assert lossy == {"training.save_steps"}
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("nosuch",), ("cfg.py", "--launcher", "foo"), (), ("cfg.py", "--deepspeed", "bad.json"),
+     ("cfg.py", "--deepspeed", "none"), ("cfg.py", "--cfg-options", "param_scheduler.9.end=1")],
+)  # fmt: skip
+def test_what_xtuner_refuses_is_told(words: tuple[str, ...]) -> None:
+    memory = {"cfg.py": CONFIG, "bad.json": "{"}
+    found = parse(Files(memory=memory), (), ("xtuner", "train", *words))
+    assert "XT037" in {finding.code for finding in found.diagnostics}
+    assert set(says(found, "frameworks.xtuner") or ()) <= {"config", "shape"}
+
+
+def test_commands_that_do_not_train(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (("xtuner", "train", "-h"), ("xtuner", "chat", "m")):
+        assert parse(Files(memory={}), (), words).loaded.document.value == {"version": 1}
+    assert capsys.readouterr().out == ""
+
+
 def test_what_only_a_run_knows_is_told() -> None:
     text = CONFIG.replace("lr=2e-4", "lr=float(open('lr').read())")
     found = parsed(text=text)
