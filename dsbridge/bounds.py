@@ -14,7 +14,7 @@ from pathlib import Path
 from dsbridge.diagnostics import Code, Diagnostic, Severity
 from dsbridge.provenance import Source
 
-OUTSIDE = Code("IN005", "outside", Severity.ERROR, "A file that the input names lies outside of its folder.")
+OUTSIDE = Code("IN007", "outside", Severity.ERROR, "A file that the input names lies outside of its folder.")
 CODES = (OUTSIDE,)
 
 # Descriptions of models and data: often elsewhere, and everything can be told without them.

@@ -52,7 +52,7 @@ def test_a_file_that_the_input_names(name: str, reads: bool, home: Path) -> None
         return
     with pytest.raises(InputError) as stop:
         files.text(name)
-    assert stop.value.diagnostics[0].code == "IN005"
+    assert stop.value.diagnostics[0].code == "IN007"
     assert "--allow-outside" in stop.value.diagnostics[0].hint
     assert name in files.left_out
     assert Files().text(name), "without bounds everything is read"

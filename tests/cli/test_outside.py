@@ -57,7 +57,7 @@ def test_refused_unless_allowed(argv: tuple[str, ...], ds: str, home: Path, dsbr
     train(home, ds.format(home=home))
     outcome = dsbridge(*argv)
     assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err.count("IN005 outside") == 1
+    assert outcome.err.count("IN007 outside") == 1
     assert "pass --allow-outside" in outcome.err
     assert dsbridge(*argv, "--allow-outside").code in (0, 1)
 
@@ -67,7 +67,7 @@ def test_a_script_that_names_a_config_outside(home: Path, dsbridge: Run) -> None
     (home / "work" / "train.py").write_text(call)
     outcome = dsbridge("parse", "train.py", "--from", "deepspeed")
     assert (outcome.code, outcome.out) == (2, "")
-    assert "IN005 outside" in outcome.err
+    assert "IN007 outside" in outcome.err
 
 
 def test_beside_the_file_is_read(home: Path, dsbridge: Run) -> None:
@@ -85,13 +85,13 @@ def test_named_on_the_command_line_is_read(home: Path, dsbridge: Run) -> None:
 def test_explain_reads_what_the_input_names(home: Path, dsbridge: Run) -> None:
     outcome = dsbridge("explain", train(home, "../other/ds.json"), "--world-size", "2")
     assert outcome.code == 0
-    assert "IN005" not in outcome.err
+    assert "IN007" not in outcome.err
 
 
 def test_a_model_elsewhere_is_no_reason_to_stop(home: Path, dsbridge: Run) -> None:
     outcome = dsbridge("parse", train(home, "ds.json", str(home / "other")))
     assert outcome.code == 0
-    assert "warning IN005 outside" in outcome.err or "IN005" not in outcome.err
+    assert "warning IN007 outside" in outcome.err or "IN007" not in outcome.err
 
 
 def test_a_url_is_not_followed(home: Path, dsbridge: Run, monkeypatch: pytest.MonkeyPatch) -> None:

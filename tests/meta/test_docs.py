@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
-from dsbridge.cli.rulepage import facts_used
+from dsbridge.cli.rulepage import WITH_CODES, facts_used
 from dsbridge.plugins import registry
 from tests.conftest import ROOT
 from tools.docgen import PAGES
@@ -98,6 +99,11 @@ def test_every_code_of_every_plugin_is_unique_and_titled() -> None:
     for code, (known, origin) in registry().codes.items():
         assert known.code == code
         assert known.title.endswith("."), f"{code} of {origin}"
+
+
+def test_every_code_of_the_core_is_said_once() -> None:
+    codes = [code.code for module in WITH_CODES for code in import_module(f"dsbridge.{module}").CODES]
+    assert len(codes) == len(set(codes)), [code for code in codes if codes.count(code) > 1]
 
 
 def test_every_command_has_help_with_its_exit_codes(dsbridge: Callable[..., Any]) -> None:
