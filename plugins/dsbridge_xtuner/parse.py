@@ -22,6 +22,7 @@ from dsbridge_xtuner.view import READ, View
 _RANKS = {"nodes": "NNODES", "ranks": "NPROC_PER_NODE", "addr": "ADDR", "port": "PORT"}
 # what a config says by leaving something out; other defaults count where a target has another one
 _TOLD = ("finetuning.method", "scheduler.type")
+_TASKS = {"nodes": "nodes", "ranks": "ntasks-per-node", "addr": "MASTER_ADDR", "port": "MASTER_PORT"}
 _NOT_KEPT = ("deepspeed", "local_rank", "problem", "resume_missing")
 _OWN_WRAPPER = "DeepSpeedOptimWrapper"
 
@@ -98,13 +99,11 @@ def _flag_claims(flags: Mapping[str, Any]) -> Iterator[Claim]:
 def _ranks(setup: Setup, reading: Reading) -> Iterator[Claim]:
     """`xtuner train` starts torchrun by variables of its own: xtuner 0.2.0 entry_point.py:301."""
     yield from cluster_claims(setup, reading)
-    if "xtuner" in setup.launchers and not setup.assumed and "slurm" not in _launchers(reading):
-        environ = setup.given_environ
+    environ = setup.given_environ
+    if _mapping(reading.trees.get("flags")).get("launcher") == "slurm":
+        yield from rank_claims({**_mapping(setup.trees.get("srun")), **environ}, "srun", _TASKS)
+    elif "xtuner" in setup.launchers and not setup.assumed:
         yield from rank_claims({"NPROC_PER_NODE": "1", **environ}, "environ", _RANKS)
-
-
-def _launchers(reading: Reading) -> list[str]:
-    return [str(_mapping(reading.trees.get("flags")).get("launcher"))]
 
 
 def _dead(cfg: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:

@@ -257,6 +257,13 @@ def test_what_xtuner_refuses_is_told(words: tuple[str, ...]) -> None:
     assert set(says(found, "frameworks.xtuner") or ()) <= {"config", "shape"}
 
 
+def test_slurm_says_the_ranks() -> None:
+    words = ("MASTER_PORT=29501", "srun", "--nodes", "2", "--ntasks-per-node", "8", *COMMAND[1:])
+    found = parsed(*words, "--launcher", "slurm")
+    assert says(found, "cluster") == {"nodes": 2, "gpus_per_node": 8}
+    assert says(found, "launch") == {"kind": "slurm", "master_port": 29501}
+
+
 def test_commands_that_do_not_train(capsys: pytest.CaptureFixture[str]) -> None:
     for words in (("xtuner", "train", "-h"), ("xtuner", "chat", "m")):
         assert parse(Files(memory={}), (), words).loaded.document.value == {"version": 1}
