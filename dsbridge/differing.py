@@ -15,7 +15,7 @@ from dsbridge.deepspeed.meanings import NOTHING, RESOURCES, RESULT, Meaning, mea
 from dsbridge.deepspeed.whole import whole
 from dsbridge.diagnostics import Diagnostic
 from dsbridge.explaining import NEEDS, NOT_VERIFIED, REFUSED, Explanation, flags, strict
-from dsbridge.optimizing import optimizing
+from dsbridge.optimizing import optimizing, warmup
 from dsbridge.sides import Read
 from dsbridge.stories import engine_values
 from dsbridge.values import UNSET, Unknown
@@ -103,7 +103,7 @@ def diff(read_a: Read, read_b: Read, *, everything: bool = False) -> Diff:
         return Diff(a, b, (Difference("outcome", outcomes[0], outcomes[1], reason),))
     if a.error:
         return Diff(a, b, ())
-    views = _View(a), _View(b)
+    views = _views(a, b)
     found = list(chain(_values(*views), _unsaid(*views), _versions(a, b)))
     found = _settled(found, views, read_a, read_b, everything=everything)
     order = sorted(found, key=lambda entry: KINDS.index(entry.meaning.kind))
@@ -123,20 +123,26 @@ def _stops(outcomes: tuple[str, str]) -> str:
     return f"{refused[0]} stops before training" if refused else "one side trains without DeepSpeed"
 
 
+def _views(a: Explanation, b: Explanation) -> tuple[_View, _View]:
+    """Both sides, with their warm-up in one unit."""
+    left, right = optimizing(a), optimizing(b)
+    values = warmup(left, right)
+    return _View(a, values[0], left.unsaid), _View(b, values[1], right.unsaid)
+
+
 class _View:
     """One side's values by path."""
 
-    def __init__(self, found: Explanation) -> None:
+    def __init__(self, found: Explanation, trains: Mapping[str, Any], unsaid: frozenset[str]) -> None:
         version = found.versions.get("deepspeed", "")
         full = whole(found.engine, version)
-        trains = optimizing(found)
         batch = found.result.trees.get("batch") or {}
-        self.found, self.asked, self.unread, self.unsaid = found, full.asked, full.unread, trains.unsaid
+        self.found, self.asked, self.unread, self.unsaid = found, full.asked, full.unread, unsaid
         self.values: dict[str, Any] = {
             **full.values,
             **engine_values(found.result),
             **{path: batch.get(path.partition(".")[2], UNSET) for path in _BATCH},
-            **trains.values,
+            **trains,
         }
 
     def get(self, path: str) -> Any:
@@ -323,5 +329,5 @@ def _tries(needs: frozenset[str], read_a: Read, read_b: Read) -> list[tuple[_Vie
             facts[name] = values[number % len(values)]
         a, b = read_a(facts), read_b(facts)
         if (a.config is None) is (b.config is None) and not (a.error or b.error):
-            tries.append((_View(a), _View(b)))
+            tries.append(_views(a, b))
     return tries

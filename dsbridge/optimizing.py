@@ -57,10 +57,11 @@ DEEPSPEED, FRAMEWORK, SCRIPT = "deepspeed", "framework", "script"
 
 
 class Optimizing(NamedTuple):
-    """values: by path. unsaid: the parts whose numbers stand in a script."""
+    """values: by path. unsaid: the parts whose numbers stand in a script. steps: of the whole run."""
 
     values: Mapping[str, Any]
     unsaid: frozenset[str]
+    steps: Any
 
 
 def optimizing(found: Explanation) -> Optimizing:
@@ -72,11 +73,15 @@ def optimizing(found: Explanation) -> Optimizing:
         owner, said = read(trees)
         if not any(name.startswith(_TELLS[part]) for name in said):
             claimed = _claimed(found, part)
-            unsaid |= set() if claimed else {part}
-            said = {**said, **claimed}
+            listed = _listed_curve(lookup(trees, "cfg.param_scheduler")) if part == "scheduler" else {}
+            unsaid |= set() if claimed or listed else {part}
+            said = {**said, **(claimed or listed)}
         values |= {f"{part}.{name}": value for name, value in said.items()}
         values[f"{part}.owner"] = owner
-    return Optimizing(values, frozenset(unsaid))
+    steps = lookup(trees, "run.steps")
+    unknown = Unknown(frozenset({"num_training_steps"}))
+    whole = found.facts.get("num_training_steps", unknown) if steps is UNSET else steps
+    return Optimizing(values, frozenset(unsaid), whole)
 
 
 _TELLS = {"optimizer": "params.", "scheduler": "type"}
@@ -94,7 +99,14 @@ def _claimed(found: Explanation, part: str) -> dict[str, Any]:
         return {}
     said = {path.partition(".")[2]: c.value for path, c in claims.items() if path.startswith(f"{part}.")}
     if part == "scheduler":
-        return {name: value for name, value in said.items() if name != "owner"} if "type" in said else {}
+        said.pop("owner", None)
+        # a config says all of it: without a warm-up there is none; a script may have one that is not read
+        if (
+            lookup(found.result.trees, "cfg") is not UNSET
+            and not {"warmup_steps", "warmup_ratio"} & said.keys()
+        ):
+            said["warmup_steps"] = 0
+        return said if "type" in said else {}
     name = lookup(found.result.trees, "made.optimizer")
     numbers = {key: value for key, value in said.items() if key not in ("owner", "type")}
     return _numbers(name, numbers) if "lr" in said else {}
@@ -162,29 +174,43 @@ def _scheduler(trees: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         if "warmup_num_steps" in whole:
             found["warmup_steps"] = found.pop("params.warmup_num_steps")
         return DEEPSPEED, found
-    args, entries = lookup(trees, "args"), lookup(trees, "cfg.param_scheduler")
+    args = lookup(trees, "args")
     if isinstance(args, Mapping) and "lr_scheduler_type" in args:
-        return FRAMEWORK, _argument_curve(trees, args)
-    if lookup(trees, "cfg") is not UNSET:
-        return FRAMEWORK, {} if entries is UNSET else _listed_curve(entries)
-    return SCRIPT, {}
+        return FRAMEWORK, _argument_curve(args)
+    return SCRIPT if lookup(trees, "cfg") is UNSET else FRAMEWORK, {}
 
 
-def _argument_curve(trees: Mapping[str, Any], args: Mapping[str, Any]) -> dict[str, Any]:
+def _argument_curve(args: Mapping[str, Any]) -> dict[str, Any]:
     """The Trainer's own curve. A share of all steps may be in either argument, by version."""
-    number, steps = args.get("warmup_steps") or args.get("warmup_ratio") or 0, lookup(trees, "run.steps")
+    number = args.get("warmup_steps") or args.get("warmup_ratio") or 0
     more = args.get("lr_scheduler_kwargs")
     kwargs = flat(more, "params") if isinstance(more, Mapping) and more else {}
-    curve = {"type": args.get("lr_scheduler_type"), **kwargs}
-    if isinstance(number, float) and 0 < number < 1:
-        if steps is UNSET:  # nobody counts them: the share itself is compared
-            return {**curve, "warmup_ratio": number}
-        number = steps if isinstance(steps, Unknown) else math.ceil(steps * number)
-    return {**curve, "warmup_steps": number}
+    share = isinstance(number, float) and 0 < number < 1
+    return {
+        "type": args.get("lr_scheduler_type"),
+        **kwargs,
+        "warmup_ratio" if share else "warmup_steps": number,
+    }
+
+
+def warmup(a: Optimizing, b: Optimizing) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The values of both; a warm-up that is a share here and a number there becomes a number."""
+    whole = dict(a.values), dict(b.values)
+    ratio, number = "scheduler.warmup_ratio", "scheduler.warmup_steps"
+    if (ratio in whole[0]) is not (ratio in whole[1]):
+        for side, values in zip((a, b), whole, strict=True):
+            share = values.pop(ratio, 0)
+            if share:
+                values[number] = (
+                    side.steps if isinstance(side.steps, Unknown) else math.ceil(side.steps * share)
+                )
+    return whole
 
 
 def _listed_curve(entries: Any) -> dict[str, Any]:
     """mmengine's list of schedulers, each for a part of the run; the last gives the curve its name."""
+    if entries is UNSET:
+        return {}
     if entries is None or entries == []:
         return {"type": "constant", "warmup_steps": 0}
     parts = entries if isinstance(entries, list) else [entries]

@@ -36,7 +36,7 @@ _RESULT = {
     "the optimizer works with another number": ("optimizer", "optimizer.params"),
     "the learning rate differs": ("optimizer.params.lr",),
     "the learning rate follows another curve": ("scheduler",),
-    "the warm-up is longer or shorter": ("scheduler.warmup_steps",),
+    "the warm-up is longer or shorter": ("scheduler.warmup_steps", "scheduler.warmup_ratio"),
     "the forward pass has another number format": ("fp16.enabled", "bf16.enabled"),
     "fp16 scales its loss in another way, so other steps are skipped": ("fp16",),
     "inputs are cast to fp16 on one side": ("fp16.auto_cast",),

@@ -142,6 +142,43 @@ def test_a_spec_beside_a_file(in_root: Path, dsbridge: Run, tmp_path: Path) -> N
     assert (other.code, other.out.splitlines()[-1]) == (0, "equal")
 
 
+LLAMA = """model_name_or_path: some/model
+stage: sft
+do_train: true
+finetuning_type: lora
+dataset: mine
+template: qwen
+output_dir: out
+bf16: true
+deepspeed: ds.json
+gradient_accumulation_steps: 16
+per_device_train_batch_size: 1
+learning_rate: 2.0e-4
+weight_decay: 0
+lr_scheduler_type: cosine
+warmup_ratio: {warmup}
+"""
+
+
+def test_two_frameworks_that_train_the_same(folder: Path, dsbridge: Run) -> None:
+    filled = {"gradient_clipping": "auto", "gradient_accumulation_steps": "auto"}
+    (folder / "ds.json").write_text(json.dumps({**AUTO, **filled, Z: {"stage": 2, "overlap_comm": True}}))
+    xtuner = "NPROC_PER_NODE=2 xtuner train qwen1_5_7b_chat_qlora_alpaca_e3 --deepspeed deepspeed_zero2"
+    llama = "FORCE_TORCHRUN=1 NPROC_PER_NODE=2 llamafactory-cli train train.yaml"
+    (folder / "train.yaml").write_text(LLAMA.format(warmup=0.03))
+    found = dsbridge("diff", llama, xtuner, "--format", "json")
+    assert found.code == 0, found
+    (folder / "train.yaml").write_text(LLAMA.format(warmup=0.1))
+    other = dsbridge("diff", llama, xtuner, "--format", "json").json
+    told = [row for row in other["differences"] if not row["meaning"].startswith("nothing")]
+    assert [(row["path"], row["a"], row["b"]) for row in told] == [("scheduler.warmup_ratio", 0.1, 0.03)]
+    (folder / "train.yaml").write_text(
+        LLAMA.format(warmup=0.03).replace("warmup_ratio: 0.03", "warmup_steps: 3")
+    )
+    assert dsbridge("diff", llama, xtuner, "--num-training-steps", "100").code == 0
+    assert "cannot be compared, needs num_training_steps" in dsbridge("diff", llama, xtuner).out
+
+
 BAD = {
     "nothing": ((), "give files, or a launch command"),
     "one": (("a.json",), "diff compares two inputs; 1 given"),

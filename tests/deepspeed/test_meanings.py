@@ -16,7 +16,8 @@ OTHERS = {
     "amp", "autotuning", "batch.data_parallel", "batch.global", "compression_training", "curriculum_learning",
     "data_efficiency", "data_parallel_size", "elasticity", "expert_parallel", "nebula", "optimizer.class",
     "optimizer.owner", "optimizer.params", "optimizer.params.lr", "optimizer.type", "pipeline",
-    "quantize_training", "scheduler", "scheduler.owner", "scheduler.warmup_steps", "sequence_parallel_size",
+    "quantize_training", "scheduler", "scheduler.owner", "scheduler.warmup_ratio", "scheduler.warmup_steps",
+    "sequence_parallel_size",
     "torch_autocast", "weight_quantization", "optimizer",
 }  # fmt: skip
 
