@@ -31,7 +31,8 @@ class Draft(NamedTuple):
     """One framework's files in the spec's words.
 
     homes: for each tree, where its unclaimed leaves are kept: "deepspeed", "own", "named" (in a file
-    that the spec names, so nothing is copied), or "" when the spec has no room for them. consumed: leaves that say nothing of their own ("auto" that an argument fills).
+    that the spec names, so nothing is copied), or "" when the spec has no room for them.
+    consumed: leaves that say nothing of their own ("auto" that an argument fills).
     lost: leaves that reach nobody, with the reason. implied: keys of the framework's own that are not in the
     files, because they are its default, and that rendering would otherwise write as something else.
     silent: what the framework does where the files say nothing, for a target that would do something else.

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dsbridge.artifacts import Artifacts
     from dsbridge.claims import Claim, Draft, joined, leaves_of
-    from dsbridge.deepspeed.config import DsConfig, asks_for_deepspeed, auto_left_out, ds_config, ds_key_of
+    from dsbridge.deepspeed.config import (
+        DsConfig,
+        asks_for_deepspeed,
+        auto_left_out,
+        ds_config,
+        ds_key_of,
+        ds_path_of,
+    )
     from dsbridge.deepspeed.dialect import Dialect
     from dsbridge.deepspeed.optimizer import owner_is_deepspeed as optimizer_by_deepspeed
     from dsbridge.deepspeed.parsing import OPTIMIZERS as DS_OPTIMIZERS
@@ -64,6 +71,7 @@ _WHERE = {
     "read_arguments": "formats.arguments",
     "DsConfig": "deepspeed.config",
     "asks_for_deepspeed": "deepspeed.config",
+    "ds_path_of": "deepspeed.config",
     "auto_left_out": "deepspeed.config",
     "ds_config": "deepspeed.config",
     "ds_key_of": "deepspeed.config",
@@ -172,6 +180,7 @@ __all__ = [
     "dims",
     "ds_config",
     "ds_key_of",
+    "ds_path_of",
     "hookimpl",
     "joined",
     "leaves_of",

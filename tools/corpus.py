@@ -84,6 +84,9 @@ def _again(folder: Path, found: Parsed, artifacts: Artifacts, facts: Mapping[str
     if found.framework == "deepspeed":
         files = Files(Path(), dict(artifacts.files))
         return explain(files, ["ds_config.json"], target="deepspeed", facts=facts)
+    if found.framework == "accelerate":  # a YAML alone, as it was
+        files = Files(folder, dict(artifacts.files), alone=False)
+        return explain(files, ["accelerate_config.yaml"], target="accelerate", facts=facts)
     texts, _ = with_script(artifacts, found.loaded.spec, present=False)
     files = Files(folder, texts, alone=False)
     return explain(files, command=launch_words(artifacts), target=found.framework, facts=facts)

@@ -92,6 +92,11 @@ def ds_table() -> dict[str, str]:
     return {key: path for path, key in _table()}
 
 
+def ds_path_of(key: str) -> str:
+    """The spec path that a key of DeepSpeed's own says."""
+    return ds_table()[key]
+
+
 @cache
 def _paths() -> dict[str, str]:
     """The spec path behind each DeepSpeed key."""

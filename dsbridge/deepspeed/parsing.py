@@ -155,7 +155,7 @@ def _optimizer(config: Mapping[str, Any]) -> Iterator[Claim]:
     params = block.get("params")
     if kind is None or not isinstance(params, Mapping) or "auto" in params.values():
         return
-    if not isinstance(params.get("lr"), int | float):
+    if not isinstance(params.get("lr", 0), int | float):
         return
     yield Claim("optimizer.type", kind, (ds("optimizer.type"),))
     yield Claim("optimizer.owner", "deepspeed")

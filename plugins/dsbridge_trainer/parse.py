@@ -208,7 +208,7 @@ def _optimizer_block(args: Args) -> Iterator[Claim]:
 
 
 def _schedule(args: Args) -> Iterator[Claim]:
-    """The Trainer's own schedule. With both, a positive number of steps beats the ratio."""
+    """The Trainer's own schedule."""
     kind = args.given.get("lr_scheduler_type")
     if kind is not None:
         yield Claim("scheduler.type", kind, (args.key("lr_scheduler_type"),))
@@ -218,12 +218,12 @@ def _schedule(args: Args) -> Iterator[Claim]:
     if kind == "constant":
         return
     steps, ratio = args.given.get("warmup_steps"), args.given.get("warmup_ratio")
-    if isinstance(steps, float) and 0 < steps < 1 and "warmup_ratio" not in args.defaults:
-        yield Claim("scheduler.warmup_ratio", steps, (args.key("warmup_steps"),))
-    elif steps:
-        yield Claim("scheduler.warmup_steps", steps, (args.key("warmup_steps"),))
-    elif ratio is not None:
+    # from 5.0 to where it is gone, a ratio takes the place of the steps (5.6.0 training_args.py:1511)
+    ratio_wins = args.defaults.get("warmup_ratio") is None
+    if ratio is not None and (ratio_wins or not steps):
         yield Claim("scheduler.warmup_ratio", ratio, (args.key("warmup_ratio"),))
+    elif isinstance(steps, float) and 0 < steps < 1 and ratio_wins:
+        yield Claim("scheduler.warmup_ratio", steps, (args.key("warmup_steps"),))
     elif steps is not None:
         yield Claim("scheduler.warmup_steps", steps, (args.key("warmup_steps"),))
 

@@ -23,9 +23,26 @@ from dsbridge.values import AUTO
 from tests.conftest import ROOT
 from tests.meta.test_faithful import EXAMPLES, OWN
 
-TARGETS = ("deepspeed", "llamafactory", "trainer")
+TARGETS = ("accelerate", "deepspeed", "llamafactory", "trainer")
 # What the target's files cannot tell a reader, by path or block, with the reason.
 DECLARED = {
+    "accelerate": {
+        "fsdp.sharding": "FSDP 2 says it by reshard_after_forward",
+        "fsdp.reshard_after_forward": "it is what the sharding means to FSDP 2",
+        "fsdp.auto_wrap": "the layer class or size implies it, and it is written out",
+        "launch.kind": "accelerate launch starts it",
+        "launch.node_rank": "the script asks the environment",
+        "batch": "it is in the script, which is the user's",
+        "optimizer": "it is in the script, which is the user's",
+        "scheduler": "it is in the script, which is the user's",
+        "training": "it is in the script, which is the user's",
+        "model": "it is in the script, which is the user's",
+        "finetuning": "it is in the script, which is the user's",
+        "precision.fp16": "beside another number format the block is kept word for word",
+        "parallelism.ulysses": "it is in parallelism_config, kept word for word",
+        "parallelism.ulysses_attention": "it is in the launch environment",
+        "parallelism.ulysses_sequence_length_is_variable": "it is in the launch environment",
+    },
     "deepspeed": {
         "launch.node_rank": "the script asks the environment",
         "cluster.gpus_per_node": "unset, torchrun is told `gpu`",
@@ -63,8 +80,18 @@ DECLARED = {
         "scheduler": "a block of DeepSpeed's schedulers is kept word for word, a ratio may be steps",
     },
 }
-# What rendering writes out where the spec has no opinion: it comes back as one.
-WRITTEN_OUT = {"zero.stage": 0, "optimizer.type": "adamw", "cluster.nodes": 1, "finetuning.method": "lora"}
+# What rendering writes out where the spec has no opinion: it comes back as one. An address that each node
+# asks its environment for is read as 0.
+WRITTEN_OUT = {
+    "zero.stage": 0,
+    "optimizer.type": "adamw",
+    "cluster.nodes": 1,
+    "fsdp.version": 1,
+    "finetuning.method": "lora",
+    "finetuning.quantization_bits": 4,
+    "launch.master_addr": "0",
+    "launch.master_port": 29500,
+}
 # Wishes that are what happens anyway: they do not come back.
 NO_WISH = {
     "launch.master_port": 29500,
@@ -96,8 +123,8 @@ def differing(loaded: Loaded, artifacts: Artifacts) -> dict[str, tuple[Any, Any]
     for path in {**before, **after}:
         one, other = before.get(path, derived.get(path)), after.get(path)
         excused = any(path == key or path.startswith(f"{key}.") or key.startswith(f"{path}.") for key in told)
-        written_out = one is None and (other is AUTO or other == WRITTEN_OUT.get(path))
-        no_wish = other is None and (one is AUTO or one == NO_WISH.get(path))
+        written_out = one in (None, AUTO) and (other is AUTO or other == WRITTEN_OUT.get(path))
+        no_wish = one is AUTO or (other is None and one == NO_WISH.get(path))
         if one != other and not (excused or written_out or no_wish):
             found[path] = (one, other)
     return found
