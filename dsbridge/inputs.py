@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from importlib import metadata
 from typing import Any, NamedTuple
 
@@ -195,13 +196,16 @@ def _framework(known: Registry, launched: tuple[Setup, str], target: str) -> Inp
 
 def installed(wanted: Iterable[str]) -> dict[str, str]:
     """The versions of those packages that are installed here."""
-    found = {}
-    for package in wanted:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    found = {package: _version(package) for package in wanted}
+    return {package: version for package, version in found.items() if version}
+
+
+@cache
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def _check_script(setup: Setup) -> None:

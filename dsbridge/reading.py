@@ -46,6 +46,9 @@ class Files:
         self.folder, self.memory = folder or Path(), dict(memory or {})
         self.disk, self.bounds = memory is None or not alone, bounds
         self.left_out: dict[str, Diagnostic] = {}
+        # several readers look at each file: it is read once
+        self._texts: dict[str, str] = {}
+        self._documents: dict[tuple[str, str], Document] = {}
 
     def has(self, path: str) -> bool:
         """True for a file that can be read."""
@@ -78,7 +81,9 @@ class Files:
             raise InputError([UNREADABLE(message, at=Source(path))])
         if refusal := self._refusal(path):
             raise InputError([refusal])
-        return read_text(self.folder / path if self.folder != Path() else path)
+        if path not in self._texts:
+            self._texts[path] = read_text(self.folder / path if self.folder != Path() else path)
+        return self._texts[path]
 
     def _refusal(self, path: str) -> Diagnostic | None:
         """Why a file is out of bounds."""
@@ -89,11 +94,16 @@ class Files:
 
     def json(self, path: str, *, comments: bool = False) -> Document:
         """The JSON of a file, with places."""
-        return read_json(self.text(path), path, comments=comments)
+        kind = "json with comments" if comments else "json"
+        if (path, kind) not in self._documents:
+            self._documents[path, kind] = read_json(self.text(path), path, comments=comments)
+        return self._documents[path, kind]
 
     def yaml(self, path: str) -> Document:
         """The YAML of a file as PyYAML's safe_load reads it, with places."""
-        return read_yaml(self.text(path), path, as_pyyaml=True)
+        if (path, "yaml") not in self._documents:
+            self._documents[path, "yaml"] = read_yaml(self.text(path), path, as_pyyaml=True)
+        return self._documents[path, "yaml"]
 
 
 def _normal(path: str) -> str:

@@ -10,6 +10,7 @@ import click
 
 from dsbridge.diagnostics import Code, InputError, Severity
 from dsbridge.formats.yaml import plain_scalar
+from dsbridge.provenance import Source
 
 BAD_FACT = Code("IN030", "bad-fact", Severity.ERROR, "A fact or version on the command line cannot be used.")
 NO_INPUT = Code("IN031", "no-input", Severity.ERROR, "Neither files nor a command are given.")
@@ -38,6 +39,31 @@ class Given(NamedTuple):
         from dsbridge.reading import Files
 
         return Files(bounds=None if self.outside else Bounds(self.files, self.command))
+
+    def opened(self) -> tuple[Files, tuple[str, ...]]:
+        """The files to read from, and the names to start at: the code blocks of a Markdown file are files.
+
+        Raises:
+            InputError: a Markdown file without a block of YAML, JSON or Python.
+        """
+        files = self.bounded()
+        if not any(name.endswith(".md") for name in self.files):
+            return files, self.files
+        from dsbridge.formats.markdown import files_of
+
+        names: list[str] = []
+        for name in self.files:
+            if not name.endswith(".md"):
+                names.append(name)
+                continue
+            blocks = files_of(files.text(name), name)
+            if not blocks:
+                message = f"{name} has no code block of YAML, JSON or Python"
+                hint = "Fence the config: ```yaml, and ``` below it."
+                raise InputError([NO_INPUT(message, hint=hint, at=Source(name))])
+            files.memory |= blocks
+            names += blocks
+        return files, tuple(names)
 
 
 class InputCommand(click.Command):

@@ -49,9 +49,10 @@ def command(
     from dsbridge.migrating import migrate
 
     asked = given(ctx, options)
+    files, names = asked.opened()
     found = migrate(
-        asked.bounded(),
-        asked.files,
+        files,
+        names,
         asked.command,
         target=to,
         source=source,

@@ -31,9 +31,8 @@ def command(
     from dsbridge.parsing import parse, to_json
 
     asked = given(ctx, options)
-    found = parse(
-        asked.bounded(), asked.files, asked.command, source=source, facts=asked.facts, versions=asked.versions
-    )
+    files, names = asked.opened()
+    found = parse(files, names, asked.command, source=source, facts=asked.facts, versions=asked.versions)
     read = ", ".join(asked.files) or "a launch command"
     text = f"# Read from {read} as {found.input.framework.title}.\n{to_yaml(found.loaded.document.value)}"
     if out:

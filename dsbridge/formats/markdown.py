@@ -56,6 +56,19 @@ def read_markdown(text: str) -> list[Block]:
     ]
 
 
+_SUFFIX = {"yaml": "yaml", "json": "json", "python": "py"}
+
+
+def files_of(text: str, name: str) -> dict[str, str]:
+    """The blocks that hold a config or a program, as texts by file name; one that nothing names is called
+    after its line, as `notes.md:12.yaml`."""
+    return {
+        block.name or f"{name}:{block.line}.{_SUFFIX[block.language]}": block.placed
+        for block in read_markdown(text)
+        if block.language in _SUFFIX
+    }
+
+
 def _block(info: str, text: str, fence: int, lines: list[str]) -> Iterator[Block]:
     """fence: the index of the line of the opening fence."""
     if not text.strip():

@@ -38,7 +38,13 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def argument_names(versions: Versions) -> frozenset[str]:
     """The keys that the training YAML may have."""
-    return frozenset(name for name, row in rows() if _within(row.since, row.until, versions.get(row.package)))
+    return _names(versions.get("llamafactory"), versions.get("transformers"))
+
+
+@cache
+def _names(own: str | None, transformers: str | None) -> frozenset[str]:
+    have = {"llamafactory": own, "transformers": transformers}
+    return frozenset(name for name, row in rows() if _within(row.since, row.until, have[row.package]))
 
 
 def trainer_arguments(versions: Versions) -> frozenset[str]:

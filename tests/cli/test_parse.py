@@ -130,3 +130,46 @@ def _bad(case: Bad, dsbridge: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
     assert all(text in outcome.err for text in case.says), outcome.err
     assert "internal error" not in outcome.err
     assert sorted(folder.rglob("*")) == before
+
+
+NOTES = """\
+# How I train
+
+The training file:
+
+```yaml
+# train.yaml
+model_name_or_path: m
+stage: sft
+do_train: true
+finetuning_type: full
+dataset: d
+template: qwen
+deepspeed: ds.json
+learning_rate: 1.0e-5
+```
+
+and `ds.json`:
+
+```json
+{"zero_optimization": {"stage": 3},
+ "my_key": 1}
+```
+"""
+
+
+def test_a_config_pasted_into_markdown(
+    dsbridge: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "notes.md").write_text(NOTES)
+    monkeypatch.chdir(tmp_path)
+    outcome = dsbridge("parse", "notes.md", "--format", "json")
+    assert outcome.code == 0
+    assert outcome.json["framework"] == "llamafactory"
+    assert outcome.json["spec"]["zero"] == {"stage": 3}
+    assert outcome.json["spec"]["deepspeed"] == {"my_key": 1}
+    assert outcome.json["spec"]["optimizer"] == {"lr": 1e-5}
+    (tmp_path / "empty.md").write_text("# nothing\n")
+    refused = dsbridge("parse", "empty.md")
+    assert (refused.code, refused.out) == (2, "")
+    assert "no code block of YAML, JSON or Python" in refused.err
