@@ -52,6 +52,12 @@ TWO_OWNERS = Code(
     Severity.ERROR,
     "Accelerate takes an optimizer from the file or the script, not both.",
 )
+MEGATRON = Code("ACC021", "megatron", Severity.ERROR, "A Megatron-LM set-up, which dsbridge does not do.")
+DECLINED = Code("ACC022", "declined", Severity.ERROR, "A place to train at that dsbridge does not do.")
+UNREADABLE = Code("ACC023", "config-unreadable", Severity.ERROR, "Accelerate stops at its config file.")
+ARGUMENTS = Code(
+    "ACC024", "script-arguments", Severity.WARNING, "The script's own arguments have no place in the spec."
+)
 
 CODES = (
     IN_SCRIPT,
@@ -74,4 +80,8 @@ CODES = (
     BASE_FILE,
     BASE_BAD,
     TWO_OWNERS,
+    MEGATRON,
+    DECLINED,
+    UNREADABLE,
+    ARGUMENTS,
 )

@@ -12,6 +12,7 @@ from dsbridge.sdk import (
     Dialect,
     ParallelSpec,
     RenderRequest,
+    asks_for_deepspeed,
     batch_numbers,
     dims,
     ds_config,
@@ -46,6 +47,7 @@ from dsbridge_accelerate.fields import (
 from dsbridge_accelerate.section import Section, flatten, put
 
 DS_FILE = "ds_config.json"
+_MICRO = "train_micro_batch_size_per_gpu"
 STYLE_KEY = "deepspeed_config.deepspeed_config_file"
 _REFUSED = "Accelerate refuses it beside deepspeed_config_file"
 
@@ -66,19 +68,19 @@ def deepspeed_section(request: RenderRequest, base: Mapping[str, Any]) -> tuple[
     """The YAML's DeepSpeed part; `base` is the user's own YAML ({} without one)."""
     spec = request.spec
     section = Section(said={"distributed_type": "DEEPSPEED"})
+    if _own(request).get("deepspeed_config_file") and not asks_for_deepspeed(spec):
+        return _file_of_theirs(request, section)
     built = _build(request, section)
     section.take(place((FP8_BACKEND, INIT_ON_LOAD), request.values))
     section.claimed |= request.values.keys() & {"precision.dtype"}
-    if dims(spec).nodes > 1:
-        # without it Accelerate starts pdsh from every node (utils/launch.py:447-464)
-        section.said["deepspeed_config.deepspeed_multinode_launcher"] = "standard"
+    _one_launch_a_node(request, section)
     own = base.get("deepspeed_config") or {}
     reasons = _not_by_fields(built, spec)
     named = own.get("deepspeed_config_file")
     if named is not None:
         hint = f"Put what it says into the spec, or under `deepspeed:`; {DS_FILE} holds the spec's values."
         section.found.append(BASE_FILE(f"the base names `{named}`, which dsbridge does not read", hint=hint))
-    if reasons or named is not None:
+    if reasons or named is not None or _own(request).get("deepspeed_config_file") == DS_FILE:
         _by_file(request, section, built, base)
     else:
         _by_fields(section, built, spec)
@@ -88,9 +90,25 @@ def deepspeed_section(request: RenderRequest, base: Mapping[str, Any]) -> tuple[
     return section, built
 
 
+def _one_launch_a_node(request: RenderRequest, section: Section) -> None:
+    """Without it Accelerate starts pdsh from every node (utils/launch.py:447-464)."""
+    if dims(request.spec).nodes > 1 and "deepspeed_multinode_launcher" not in _own(request):
+        section.said["deepspeed_config.deepspeed_multinode_launcher"] = "standard"
+
+
+def _file_of_theirs(request: RenderRequest, section: Section) -> tuple[Section, Built]:
+    """The user's own key names a file that dsbridge has not seen: it says all of it."""
+    _one_launch_a_node(request, section)
+    dtype = request.spec.precision.dtype
+    section.claimed |= request.values.keys() & {"precision.dtype", "zero.init_on_load"}
+    if dtype not in (UNSET, AUTO):
+        section.said["mixed_precision"] = MIXED_PRECISION[str(dtype)]
+    return section, Built({}, frozenset())
+
+
 def _build(request: RenderRequest, section: Section) -> Built:
     spec = request.spec
-    takes = {**_batch_takes(), **_open(request), **_dummy_takes(spec)}
+    takes = {**_batch_takes(spec), **_open(request), **_dummy_takes(spec)}
     dialect = Dialect(
         title="Accelerate", takes=takes, fills=DS_FILLS, versions=("0.19.8",), knows_ulysses=True
     )
@@ -113,8 +131,10 @@ def _build(request: RenderRequest, section: Section) -> Built:
 _AUTO_PATHS = ("batch.accumulation", "gradient_clipping", "optimizer.lr", "optimizer.weight_decay")
 
 
-def _batch_takes() -> dict[str, str]:
-    return dict.fromkeys(DS_IMPLIED, "the script's DataLoader")
+def _batch_takes(spec: ParallelSpec) -> dict[str, str]:
+    """A number that the spec knows is written: "auto" stops Accelerate where no DataLoader is prepared."""
+    known = {*_native(spec), *((_MICRO,) if batch_numbers(spec).micro is not None else ())}
+    return {name: "the script's DataLoader" for name in DS_IMPLIED if name not in known}
 
 
 def _open(request: RenderRequest) -> dict[str, str]:

@@ -36,10 +36,15 @@ def cluster_section(request: RenderRequest) -> Section:
         claimed={f"launch.{name}" for name in ("master_addr", "master_port", "node_rank", "script", "kind")}
         | {"cluster.nodes", "cluster.gpus_per_node"}
     )
-    if layout.world_size is None:
+    own = request.own()
+    kept = layout.world_size is None and "num_processes" in own  # parsed from files that do not count so
+    if layout.world_size is None and not kept:
         hint = "Give `cluster.gpus_per_node`."
         section.found.append(WORLD_SIZE("the number of GPUs is not given", hint=hint, key="cluster"))
-    section.said |= {"num_processes": layout.world_size, "num_machines": layout.nodes}
+    if spec.cluster.nodes is not UNSET or "num_machines" not in own:
+        section.said["num_machines"] = layout.nodes
+    if not kept:
+        section.said["num_processes"] = layout.world_size
     given = {
         "machine_rank": spec.launch.node_rank,
         "main_process_ip": spec.launch.master_addr,

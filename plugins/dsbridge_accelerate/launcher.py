@@ -14,6 +14,7 @@ import yaml
 
 from dsbridge.rulebook import Files, Launched, Launcher, Reading, Setup, Words, sources_of
 from dsbridge.sdk import InputError, Source
+from dsbridge_accelerate.asked import NOT_ASKED, asked
 from dsbridge_accelerate.dsfile import read_ds
 from dsbridge_accelerate.flags import Flags, read_flags
 
@@ -172,6 +173,9 @@ def _read(setup: Setup) -> Launched:
         launch["file_problem"] = config.problem
     trees: dict[str, Any] = {"flags": flags.values, "launch": launch, "yaml": config.values or {}}
     sources = _places(flags, config)
+    if flags.values.keys() - set(NOT_ASKED) or config.values is None:
+        trees["asked"], more = asked(flags.values, flags.places, config.values, config.sources)
+        sources |= more
     if args["kind"] == "deepspeed":
         found = _ds(setup.files, args.get("deepspeed_config_file"))
         trees, sources = {**trees, **found[0]}, {**sources, **found[1]}

@@ -16,7 +16,11 @@ def merge_own(section: Section, own: Mapping[str, Any]) -> None:
     """Add the keys; what contradicts the spec's, or what Accelerate would stop at, is an error."""
     section.found += [_unknown(key) for key in own if key not in TOP_LEVEL]
     file_style = STYLE_KEY in section.said
+    by_spec = any(_refused_beside_file(key) for key in section.said)
+    by_spec = by_spec and section.said.get("distributed_type") == "DEEPSPEED"
     for key, value in _flat(own).items():
+        if key == "num_processes" and value is None:
+            continue  # parsed from files that leave the number to a flag
         old = section.said.get(key, value)
         if old != value:
             message = f"`frameworks.accelerate.{key}` is {show(value)}, but the spec makes it {show(old)}"
@@ -28,7 +32,7 @@ def merge_own(section: Section, own: Mapping[str, Any]) -> None:
             section.said[key] = value
             section.usual.pop(key, None)
             section.removed.pop(key, None)
-    if not file_style and STYLE_KEY in section.said:
+    if by_spec and not file_style and STYLE_KEY in section.said:
         message = f"`frameworks.accelerate.{STYLE_KEY}` beside DeepSpeed settings of the spec"
         hint = "Put what the file says into the spec, or under `deepspeed:`."
         section.found.append(MIXED_STYLES(message, hint=hint, key=f"frameworks.accelerate.{STYLE_KEY}"))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dsbridge.rulebook import ENGINE, INITIALIZE, PARSE, Guess, Program, Reader, Reading, Setup, unread
 from dsbridge.sdk import InputError
 from dsbridge_accelerate import moments
+
+if TYPE_CHECKING:
+    from dsbridge.sdk import Draft
 
 VERSIONS = {"accelerate": "1.15.0", "transformers": "5.23.0", "deepspeed": "0.19.8"}
 YOURS = "YOUR_SCRIPT"  # where a YAML comes alone
@@ -97,6 +100,12 @@ def _typical() -> dict[str, Any]:
     }
 
 
+def _parse(setup: Setup, reading: Reading) -> Draft:
+    from dsbridge_accelerate.parse import parse  # explaining needs none of it
+
+    return parse(setup, reading)
+
+
 READER = Reader(
     recognises=recognises,
     command_of=command_of,
@@ -104,4 +113,5 @@ READER = Reader(
     program=PROGRAM,
     layers=("accelerate", "deepspeed"),
     versions=VERSIONS,
+    parse=_parse,
 )

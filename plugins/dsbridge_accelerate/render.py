@@ -8,6 +8,7 @@ from dsbridge_accelerate.deepspeed import STYLE_KEY, deepspeed_section
 from dsbridge_accelerate.files import edit_yaml, new_yaml, read_base
 from dsbridge_accelerate.fsdp import fsdp_section
 from dsbridge_accelerate.own import merge_own
+from dsbridge_accelerate.plain import is_plain, plain_section
 from dsbridge_accelerate.script import script_findings
 from dsbridge_accelerate.section import Section, under
 from dsbridge_accelerate.ulysses import ulysses_section
@@ -24,6 +25,8 @@ def render(request: RenderRequest) -> Rendered:
     if under(request.values, "fsdp."):
         section.add(fsdp_section(request))
         section.removed |= dict.fromkeys(("deepspeed_config", "megatron_lm_config"), _OTHER_SECTION)
+    elif is_plain(request, base):
+        section.add(plain_section(request))
     else:
         part, built = deepspeed_section(request, base)
         config = built.config
@@ -31,7 +34,8 @@ def render(request: RenderRequest) -> Rendered:
         section.add(ulysses_section(request))
         section.removed |= dict.fromkeys(("fsdp_config", "megatron_lm_config"), _OTHER_SECTION)
     merge_own(section, request.own())
-    claimed, found = script_findings(request, config, STYLE_KEY in section.said)
+    by_file = config is not None and STYLE_KEY in section.said
+    claimed, found = script_findings(request, config, by_file)
     section.claimed |= claimed
     section.found += found
     _experts(request, section)

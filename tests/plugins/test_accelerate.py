@@ -181,8 +181,15 @@ def test_stages_are_fields(stage: int) -> None:
     assert config(rendered(zero={"stage": stage}))["deepspeed_config"]["zero_stage"] == stage
 
 
-def test_no_zero_and_no_fsdp_is_stage_0_and_told() -> None:
-    made = rendered()
+def test_no_zero_and_no_fsdp_is_plain_data_parallelism() -> None:
+    made = rendered(precision={"dtype": "bf16"})
+    assert (config(made)["distributed_type"], config(made)["mixed_precision"]) == ("MULTI_GPU", "bf16")
+    assert "deepspeed_config" not in config(made)
+    assert "DS005" not in codes(made)
+
+
+def test_clipping_alone_is_deepspeeds_at_stage_0_and_told() -> None:
+    made = rendered(gradient_clipping=0.5)
     assert config(made)["deepspeed_config"]["zero_stage"] == 0
     assert "DS005" in codes(made)
 
@@ -249,7 +256,7 @@ def test_file_where_fields_do_not_suffice(parts: dict[str, Any]) -> None:
     assert "mixed_precision" not in config(made)
     assert "ACC002" in codes(made)
     assert ds(made)["zero_optimization"]["stage"] in (0, 1, 2, 3)
-    assert ds(made)["train_micro_batch_size_per_gpu"] == ds(made)["train_batch_size"] == "auto"
+    assert (ds(made)["train_micro_batch_size_per_gpu"], ds(made)["train_batch_size"]) == (2, "auto")
     assert ds(made)["gradient_accumulation_steps"] == 4
 
 
@@ -262,7 +269,7 @@ def test_file_says_what_the_spec_says() -> None:
     )
     assert ds(made) == {
         "train_batch_size": "auto",
-        "train_micro_batch_size_per_gpu": "auto",
+        "train_micro_batch_size_per_gpu": 2,
         "gradient_accumulation_steps": 4,
         "gradient_clipping": 0,
         "bf16": {"enabled": True},
