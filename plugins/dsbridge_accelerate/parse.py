@@ -75,9 +75,11 @@ def _decline(given: Given, reading: Reading) -> None:
 
 
 def _homes(given: Given) -> Draft:
+    if given.tree != "asked":
+        return Draft(homes={given.tree: "own"})
     flags = mapping(given.trees.get("flags"))
     taken = {("flags", name) for name in flags if place_of(name) or name in NOT_ASKED}
-    homes = {given.tree: "own"} | ({"flags": ""} if given.tree == "asked" else {})
+    homes = {given.tree: "own", "flags": ""}
     lost: dict[Key, str] = {("flags", name): "is a flag that the YAML has no key for" for name in flags}
     return Draft(homes=homes, consumed=frozenset(taken), lost=lost)
 
