@@ -2,7 +2,8 @@
 
 For each: two real ranks train the source up to the engine, in the source's environment; `migrate` writes the
 target's files; two real ranks take those, in the target's environment; and both engines must be the same in
-what they train (batch, clipping, stage, number format, optimizer). `dsbridge diff` is asked as well.
+what they train (batch, clipping, stage, number format, optimizer). One is trained for three steps on both
+sides, with equal rows and seed: the losses must be equal to 1e-4.
 """
 
 from __future__ import annotations
@@ -52,6 +53,64 @@ model = AutoModelForCausalLM.from_pretrained("model")
 optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
 loader = DataLoader([{"input_ids": torch.tensor([1, 2, 3, 4])}] * 64, batch_size=2)
 model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
+"""
+# The same rows in the same order on both sides; each rank prints its losses.
+LOSS_YAML = """\
+compute_environment: LOCAL_MACHINE
+distributed_type: DEEPSPEED
+deepspeed_config: {zero_stage: 2, gradient_accumulation_steps: 1, gradient_clipping: 0.5}
+mixed_precision: 'no'
+num_machines: 1
+num_processes: 2
+"""
+LOSS_SCRIPT = """
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch.utils.data import DataLoader
+from transformers import AutoModelForCausalLM
+
+set_seed(42)
+accelerator = Accelerator()
+model = AutoModelForCausalLM.from_pretrained("model")
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+rows = [{"input_ids": torch.arange(n, n + 8), "labels": torch.arange(n, n + 8)} for n in range(16)]
+loader = DataLoader(rows, batch_size=2)
+model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
+model.train()
+for step, batch in enumerate(loader):
+    with accelerator.accumulate(model):
+        loss = model(**batch).loss
+        accelerator.backward(loss)
+        optimizer.step()
+        optimizer.zero_grad()
+    print(f"rank {accelerator.process_index} loss {loss.item():.6f}", flush=True)
+    if step == 2:
+        break
+"""
+LOSS_TRAINER = """
+import json
+
+import torch
+from torch.utils.data import SequentialSampler
+from transformers import AutoModelForCausalLM, Trainer, TrainingArguments
+
+
+class InOrder(Trainer):
+    def _get_train_sampler(self, *given):
+        return SequentialSampler(self.train_dataset)
+
+    def compute_loss(self, model, inputs, *given, **named):
+        loss = super().compute_loss(model, inputs, *given, **named)
+        print(f"rank {self.args.process_index} loss {loss.item():.6f}", flush=True)
+        return loss
+
+
+with open("training_args.json", encoding="utf-8") as file:
+    args = TrainingArguments(**json.load(file), save_strategy="no", report_to="none")
+model = AutoModelForCausalLM.from_pretrained("model")
+rows = [{"input_ids": torch.arange(n, n + 8), "labels": torch.arange(n, n + 8)} for n in range(16)]
+InOrder(model=model, args=args, train_dataset=rows).train()
 """
 DS = {
     "train_batch_size": "auto",
@@ -162,6 +221,59 @@ MIGRATIONS = (
 )  # fmt: skip
 
 
+LOSSES = Migration(
+    "accelerate-trainer-losses", "accelerate", {"a.yaml": LOSS_YAML, "train.py": LOSS_SCRIPT},
+    ("accelerate", "launch", "--config_file", "a.yaml", "train.py"), "trainer",
+    sets=("training.output_dir=out", "training.max_steps=3"), beside={"train.py": LOSS_TRAINER},
+)  # fmt: skip
+
+
+def losses(case: Case, folder: Path) -> list[tuple[str, float]]:
+    """Inside the environment: train to the end, and what the ranks printed, by rank."""
+    import re
+
+    from conformance.launcher import alone, child_environment
+    from conformance.oracle.__main__ import tiny_model
+    from conformance.oracle.case import lay_out
+
+    lay_out(case, folder, tiny_model(ENVIRONMENT[case["framework"]]))
+    environment = {**child_environment(folder, folder / "record.json", {}), **case["environ"]}
+    with alone():
+        done = subprocess.run(
+            case["command"], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
+    found = re.findall(r"rank (\d) loss ([\d.]+)", done.stdout)
+    if not found:
+        print(done.stderr[:6000], file=sys.stderr)
+    return sorted(((rank, float(loss)) for rank, loss in found), key=lambda entry: entry[0])
+
+
+def check_losses() -> list[str]:
+    """Where the losses of three steps differ by more than 1e-4."""
+    seen = []
+    for case in (source_case(LOSSES), target_case(LOSSES)):
+        with tempfile.TemporaryDirectory(prefix="losses-") as name:
+            asked, answer = Path(name) / "case.json", Path(name) / "seen.json"
+            asked.write_text(json.dumps(case), encoding="utf-8")
+            python = ROOT / ".nox" / "conformance-hf" / "bin" / "python"
+            words = [
+                str(python),
+                "-m",
+                "conformance.migrations",
+                "--losses",
+                str(asked),
+                "--out",
+                str(answer),
+            ]
+            subprocess.run(words, cwd=ROOT, check=True)
+            seen.append(json.loads(answer.read_text(encoding="utf-8")))
+    before, after = seen
+    print(f"losses before {before}\nlosses after  {after}")
+    if len(before) != 6 or len(after) != 6:
+        return ["not three steps on two ranks"]
+    return [f"{x} before, {y} after" for x, y in zip(before, after, strict=True) if abs(x[1] - y[1]) > 1e-4]
+
+
 def source_case(one: Migration) -> Case:
     """What is trained before."""
     return complete(
@@ -253,7 +365,13 @@ def main() -> int:
     parser.add_argument("--observe", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--env", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--losses", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.losses:
+        with tempfile.TemporaryDirectory(prefix="trained-") as name:
+            found = losses(json.loads(options.losses.read_text(encoding="utf-8")), Path(name))
+        options.out.write_text(json.dumps(found), encoding="utf-8")
+        return 0
     if options.observe:
         observe(options)
         return 0
@@ -265,6 +383,10 @@ def main() -> int:
             wrong = [str(error)]
         failed += bool(wrong)
         print(f"{'differs' if wrong else 'same':8} {one.name}", *wrong, sep="\n    ", flush=True)
+    if options.only in LOSSES.name:
+        wrong = check_losses()
+        failed += bool(wrong)
+        print(f"{'differs' if wrong else 'same':8} {LOSSES.name}", *wrong, sep="\n    ", flush=True)
     return int(failed > 0)
 
 
