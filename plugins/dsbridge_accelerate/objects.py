@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from dsbridge_accelerate.scripts import Values
 
 LOADERS = ("DataLoader", "StatefulDataLoader")
-_WRAPPERS = ("get_peft_model", "prepare_model_for_kbit_training", "compile", "PeftModel")
+WRAPPERS = ("get_peft_model", "prepare_model_for_kbit_training", "compile", "PeftModel")
 _LOADED = ("from_pretrained", "from_config", "_from_config")
 _OPTIMIZERS = frozenset(
     ("Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "ASGD", "LBFGS", "NAdam", "RAdam", "RMSprop", "Rprop",
@@ -82,8 +82,7 @@ class Objects:
     def prepared(self, call: CallSite, accelerator: CallSite) -> dict[str, Any]:
         """The trees of one prepare() call."""
         parts: dict[str, Any] = {"loaders": []}
-        says: dict[str, Any] = {}  # what no rule asks about, but a spec says
-        trees: dict[str, Any] = {"prepared": parts, "says": says}
+        trees: dict[str, Any] = {"prepared": parts}
         for value in call.args:
             if isinstance(value, CallSite) and value.short in LOADERS:
                 self.loader(value, parts["loaders"])
@@ -93,12 +92,10 @@ class Objects:
                 parts["scheduler"] = self.dummy_scheduler(value)
             elif isinstance(value, CallSite) and is_optimizer(value):
                 parts["optimizer"] = self.optimizer(value)
-                says["optimizer"] = self.numbers(value)
             elif isinstance(value, CallSite) and is_scheduler(value):
                 parts["scheduler"] = self.scheduler(value)
             elif "model" not in parts:
                 parts["model"], trees["model"] = self.model(value, accelerator)
-                says["model"] = self.name_of(value)
                 if trees["model"].get("unsized"):
                     parts["model"]["sized"] = unread("prepared.model.sized")
         if call.more:
@@ -137,22 +134,6 @@ class Objects:
         decay = self.values.take(call, "weight_decay", "prepared.optimizer.weight_decay", 2)
         return {**found, "weight_decay": 0 if decay is None else decay}
 
-    def numbers(self, call: CallSite) -> dict[str, Any]:
-        """The numbers that a real optimizer is given."""
-        if call.short == "DummyOptim":
-            return {}
-        places = {"lr": 1, "betas": None, "eps": None, "weight_decay": None}
-        found = {n: self.values.take(call, n, f"says.optimizer.{n}", p) for n, p in places.items()}
-        return {name: value for name, value in found.items() if value is not None}
-
-    def name_of(self, value: Any) -> Any:
-        """The model's name or folder."""
-        while isinstance(value, CallSite) and value.short in _WRAPPERS and (value.args or value.keywords):
-            value = value.argument("model", 0)
-        if not isinstance(value, CallSite) or value.short != "from_pretrained":
-            return None
-        return self.values.take(value, "pretrained_model_name_or_path", "says.model", 0)
-
     def scheduler(self, call: CallSite) -> dict[str, Any]:
         """A real scheduler by its class; transformers' makers give a LambdaLR."""
         name = "LambdaLR" if call.short.startswith("get_") else call.short
@@ -187,7 +168,7 @@ class Objects:
 
     def model(self, value: Any, accelerator: CallSite) -> tuple[Any, Any]:
         """(prepared.model, the model's config)."""
-        while isinstance(value, CallSite) and value.short in _WRAPPERS and (value.args or value.keywords):
+        while isinstance(value, CallSite) and value.short in WRAPPERS and (value.args or value.keywords):
             value = value.argument("model", 0)
         nothing: dict[str, Any] = {}  # the rules then ask for the fact hidden_size
         if not isinstance(value, CallSite):

@@ -17,7 +17,7 @@ from dsbridge_accelerate.fields import FP8_BACKEND, MIXED_PRECISION
 from dsbridge_accelerate.given import Given, given_of, mapping, number
 from dsbridge_accelerate.parse_deepspeed import deepspeed_part
 from dsbridge_accelerate.parse_fsdp import fsdp_claims
-from dsbridge_accelerate.parse_script import script_says
+from dsbridge_accelerate.parse_script import clips, script_says, silent
 from dsbridge_accelerate.reader import YOURS, script_of
 
 _WORDS = {said: name for name, said in MIXED_PRECISION.items()}
@@ -92,8 +92,8 @@ def _cluster(setup: Setup, reading: Reading, given: Given) -> Draft:
     nodes, ranks = number(top.get("num_machines", 1)) or 1, given.ranks
     if number(top.get("num_machines")):
         claims.append(Claim("cluster.nodes", nodes, (given.key("num_machines"),)))
-    if top.get("distributed_type") == "NO" and "num_processes" not in top:
-        claims.append(Claim("cluster.gpus_per_node", 1))  # config_args.py of 1.15.0: process_config
+    if _one_by_default(given, nodes):
+        claims.append(Claim("cluster.gpus_per_node", 1))
     elif ranks is not None and ranks % nodes == 0 and not _alone(given, ranks):
         claims.append(Claim("cluster.gpus_per_node", ranks // nodes, (given.key("num_processes"),)))
     rank = top.get("machine_rank")
@@ -111,6 +111,12 @@ def _cluster(setup: Setup, reading: Reading, given: Given) -> Draft:
     return Draft(tuple(claims), consumed=frozenset(consumed), implied=_defaults(given, nodes))
 
 
+def _one_by_default(given: Given, nodes: int) -> bool:
+    """Nothing else is one process where nobody counts: process_config in config_args.py of 1.15.0."""
+    top = given.top
+    return top.get("distributed_type") == "NO" and "num_processes" not in top and nodes == 1
+
+
 def _alone(given: Given, ranks: int) -> bool:
     """`distributed_type: NO` starts one process, whatever else the file says."""
     return given.way == "plain" and given.top.get("distributed_type") in ("NO", False) and ranks > 1
@@ -123,7 +129,7 @@ def _defaults(given: Given, nodes: int) -> dict[str, Any]:
     if given.way == "deepspeed" and nodes > 1 and section.get("deepspeed_multinode_launcher") is None:
         # utils/launch.py:455 of 1.15.0
         found["deepspeed_config"] = {"deepspeed_multinode_launcher": "pdsh"}
-    if given.top and "num_processes" not in given.top and given.top.get("distributed_type") != "NO":
+    if given.top and "num_processes" not in given.top and not _one_by_default(given, nodes):
         found["num_processes"] = None  # to be given by flag
     return found
 
@@ -177,9 +183,11 @@ def _type(given: Given) -> Draft:
     elif given.way == "deepspeed":
         usual = not given.unseen
     else:
-        one = ranks == 1 or (ranks is None and "num_processes" not in given.top)
+        nodes = number(given.top.get("num_machines", 1)) or 0
+        one = nodes == 1 and (ranks == 1 or _one_by_default(given, nodes))
         usual = (kind == "NO" and one) or (kind == "MULTI_GPU" and (ranks or 0) > 1)
-        other = given.top.get("mixed_precision") == "fp8" or given.section("deepspeed_config")
+        # rendering takes what these say for DeepSpeed's
+        other = given.top.get("mixed_precision") == "fp8" or given.section("deepspeed_config") or clips(given)
         usual = usual and not other
     return Draft(consumed=frozenset({given.key("distributed_type")} if usual else ()))
 
@@ -194,7 +202,7 @@ def _script(setup: Setup, given: Given) -> Draft:
         consumed.add(("plugin", "built"))
     lost = dict(_overruled(given))
     homes = {"accelerator": "named", "plugin": "named"}
-    return Draft(tuple(claims), homes, frozenset(consumed), lost, diagnostics=tuple(_arguments(setup)))
+    return Draft(tuple(claims), homes, frozenset(consumed), lost, {}, silent(given), tuple(_arguments(setup)))
 
 
 def _overruled(given: Given) -> Iterator[tuple[Key, str]]:

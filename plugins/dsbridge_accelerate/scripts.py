@@ -20,6 +20,7 @@ from dsbridge.sdk import Arguments, Source, read_arguments
 from dsbridge_accelerate.dsfile import read_ds
 from dsbridge_accelerate.objects import Objects
 from dsbridge_accelerate.parallelism import parallelism_of
+from dsbridge_accelerate.says import says
 
 PLUGIN_FIELDS = (
     "hf_ds_config",
@@ -90,6 +91,7 @@ def read_trees(setup: Setup, name: str, trees: Trees) -> Reading:
         trees |= _from_environment(setup, values)
     objects = Objects(setup.files, text, values)
     trees |= objects.trees(script, accelerator)
+    trees["says"] = says(script, values)
     if objects.assigned:
         trees["assigned"] = {"keys": objects.assigned}
     if arguments and arguments.error and arguments.before < accelerator.number:
