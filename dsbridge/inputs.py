@@ -97,8 +97,10 @@ def _from_files(known: Registry, setup: Setup, target: str) -> Input:
             best = (sure, name, reader, guess)
     if best is None:
         raise InputError([_unrecognised(setup.given, target)])
-    _, name, _, guess = best
+    sure, name, reader, guess = best
     setup = setup._replace(environ=dict(guess.environ), words=Words(tuple(guess.words)))
+    if not (sure or target or reader.recognises(setup)):  # it could be read, but nothing in it is their own
+        raise InputError([_unrecognised(setup.given, target)])
     return _framework(known, _launched(known, setup), target or name)
 
 
