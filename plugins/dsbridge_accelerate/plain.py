@@ -49,6 +49,6 @@ def plain_section(request: RenderRequest) -> Section:
     for path, value in request.values.items():
         if path.startswith(_DEEPSPEED) and path not in section.claimed:
             section.claimed.add(path)
-            if value != 1 or not path.startswith("parallelism."):
+            if value != 1 or path not in ("parallelism.tp", "parallelism.ulysses"):
                 section.found.append(unsupported(path, value, _DS_ONLY))
     return section
