@@ -13,7 +13,7 @@ from dsbridge.diagnostics import NOT_RENDERED, UNSUPPORTED, Diagnostic, InputErr
 from dsbridge.fields import show
 from dsbridge.formats.document import Document
 from dsbridge.framework import Base, Framework
-from dsbridge.parsing import Parsed, parse
+from dsbridge.parsing import CONFIG_GONE, Parsed, parse
 from dsbridge.plugins import Registry, registry
 from dsbridge.reading import COMMAND, Files
 from dsbridge.rendering import framework_named, render
@@ -81,6 +81,10 @@ def migrate(
     known = plugins or registry()
     framework_named(target, known)
     parsed = parse(files, given, command, source=source, facts=facts, versions=versions, plugins=known)
+    gone = [finding for finding in parsed.diagnostics if finding.code == CONFIG_GONE.code]
+    if gone and target != parsed.framework:
+        # without it a sharded run would become a plain one
+        raise InputError(finding._replace(severity=Severity.ERROR) for finding in gone)
     document, changed = _document(parsed, target, sharding, known)
     loaded = load_document(document, sets)
     artifacts = render(loaded, target, base, plugins=known)

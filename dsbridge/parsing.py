@@ -32,7 +32,12 @@ UNCLAIMED = Code("PA003", "unclaimed", Severity.WARNING, "The spec has no room f
 CONTRADICTION = Code("PA004", "contradiction", Severity.WARNING, "The files contradict themselves.")
 NOT_READ = Code("PA005", "not-read", Severity.WARNING, "A value can only be known by running a program.")
 TWICE = Code("PA006", "said-twice", Severity.WARNING, "Two keys say one thing differently.")
-CODES = (NO_PARSER, KEPT, UNCLAIMED, CONTRADICTION, NOT_READ, TWICE)
+CONFIG_GONE = Code("PA007", "config-not-read", Severity.WARNING, "A DeepSpeed config is named, but not read.")
+CODES = (CONFIG_GONE, NO_PARSER, KEPT, UNCLAIMED, CONTRADICTION, NOT_READ, TWICE)
+
+
+# keys that name the file that sharding is in
+NAMES_A_CONFIG = ("deepspeed", "deepspeed_config", "deepspeed_config_file")
 
 
 class Unclaimed(NamedTuple):
@@ -98,6 +103,7 @@ def parse_input(found: Input) -> Parsed:
         book.claim(claim)
     book.leftovers()
     loaded = book.checked()
+    book.named_configs()
     return Parsed(
         found.framework.name,
         loaded,
@@ -158,6 +164,30 @@ class _Book:
                 else:
                     self.unclaimed.append(Unclaimed(_dotted(key[1:]), self.at(key)))
                     self.found.append(self.lost(key, value))
+
+    def named_configs(self) -> None:
+        """A DeepSpeed config that was named and not read: what it says is missing from the spec."""
+        if "ds" in self.input.reading.trees:
+            return
+        lost = [entry.key for entry in self.unclaimed]
+        for key in [*self.kept, *(k for k in self.leaves() if _dotted(k[1:]) in lost)]:
+            value = _value(self.input.reading.trees, key)
+            if key[-1] in NAMES_A_CONFIG and isinstance(value, str) and value:
+                name = _dotted(key[1:])
+                self.found.append(
+                    CONFIG_GONE(
+                        f"`{name}: {value}` cannot be read: what it says is missing from the spec",
+                        hint="Give the command where the file is, or correct the path.",
+                        key=name,
+                        at=self.at(key),
+                    )
+                )
+
+    def leaves(self) -> Iterable[Key]:
+        """Every leaf of the trees that are accounted for."""
+        for name in self.draft.homes:
+            for key, _ in leaves_of(self.input.reading.trees.get(name, {}), (name,)):
+                yield key
 
     def lost(self, key: Key, value: Any) -> Diagnostic:
         """Why a leaf is not in the spec."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from dsbridge.diagnostics import InputError
 from dsbridge.explaining import explain
 from dsbridge.framework import Base
 from dsbridge.migrating import Migration, migrate
@@ -147,3 +148,13 @@ def test_the_users_own_file_of_the_target_is_edited() -> None:
     assert "# mine" in text
     assert "dataset: d  # my data" in text
     assert "learning_rate: 0.0001" in text
+
+
+def test_a_sharded_run_whose_config_is_not_there_does_not_become_a_plain_one() -> None:
+    with pytest.raises(InputError, match=r"`deepspeed: ds.json` cannot be read"):
+        moved({"train.yaml": LF}, "train.yaml", to="trainer")
+    yaml = "distributed_type: DEEPSPEED\ndeepspeed_config: {deepspeed_config_file: gone.json}\n"
+    with pytest.raises(InputError, match=r"gone.json` cannot be read"):
+        moved({"a.yaml": yaml}, "a.yaml", to="trainer", source="accelerate")
+    kept = moved({"train.yaml": LF}, "train.yaml", to="llamafactory")
+    assert "PA007" in [d.code for d in kept.diagnostics]
