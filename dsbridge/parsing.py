@@ -169,19 +169,22 @@ class _Book:
         """A DeepSpeed config that was named and not read: what it says is missing from the spec."""
         if "ds" in self.input.reading.trees:
             return
+        trees, before = self.input.reading.trees, len(self.found)
         lost = [entry.key for entry in self.unclaimed]
         for key in [*self.kept, *(k for k in self.leaves() if _dotted(k[1:]) in lost)]:
-            value = _value(self.input.reading.trees, key)
+            value = _value(trees, key)
             if key[-1] in NAMES_A_CONFIG and isinstance(value, str) and value:
-                name = _dotted(key[1:])
-                self.found.append(
-                    CONFIG_GONE(
-                        f"`{name}: {value}` cannot be read: what it says is missing from the spec",
-                        hint="Give the command where the file is, or correct the path.",
-                        key=name,
-                        at=self.at(key),
-                    )
-                )
+                self.found.append(self.not_read(f"`{_dotted(key[1:])}: {value}`", key))
+        problem = lookup(trees, "dsfile.problem")
+        if isinstance(problem, Mapping) and len(self.found) == before:
+            said = f"{problem.get('type')}: {problem.get('message')}"
+            self.found.append(self.not_read(f"the DeepSpeed config ({said})", ("flags", "deepspeed")))
+
+    def not_read(self, what: str, key: Key) -> Diagnostic:
+        """A config that is missing from the spec."""
+        message = f"{what} cannot be read: what it says is missing from the spec"
+        hint = "Give the command where the file is, or correct the path."
+        return CONFIG_GONE(message, hint=hint, key=_dotted(key[1:]), at=self.at(key))
 
     def leaves(self) -> Iterable[Key]:
         """Every leaf of the trees that are accounted for."""

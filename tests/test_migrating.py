@@ -156,5 +156,8 @@ def test_a_sharded_run_whose_config_is_not_there_does_not_become_a_plain_one() -
     yaml = "distributed_type: DEEPSPEED\ndeepspeed_config: {deepspeed_config_file: gone.json}\n"
     with pytest.raises(InputError, match=r"gone.json` cannot be read"):
         moved({"a.yaml": yaml}, "a.yaml", to="trainer", source="accelerate")
+    words = ("xtuner", "train", "cfg.py", "--deepspeed", "gone.json")
+    with pytest.raises(InputError, match=r"Cannot find gone.json\) cannot be read"):
+        migrate(Files(Path(), {"cfg.py": "batch_size = 1\n"}), command=words, target="trainer")
     kept = moved({"train.yaml": LF}, "train.yaml", to="llamafactory")
     assert "PA007" in [d.code for d in kept.diagnostics]
