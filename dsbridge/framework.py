@@ -69,6 +69,7 @@ class Framework(NamedTuple):
 
     reader: gives how its files and commands are read and resolved; None if it can only be rendered.
     arguments: for one that stands on TrainingArguments, the names of those it takes, by version.
+    fsdp: whether it can shard with FSDP; what migrates to one that cannot becomes ZeRO.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Framework(NamedTuple):
     codes: tuple[Code, ...] = ()
     reader: Callable[[], Reader] | None = None
     arguments: Callable[[Mapping[str, str]], frozenset[str]] | None = None
+    fsdp: bool = True
 
 
 def spec_hash(spec: ParallelSpec) -> str:

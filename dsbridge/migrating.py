@@ -13,7 +13,7 @@ from dsbridge.diagnostics import NOT_RENDERED, UNSUPPORTED, Diagnostic, InputErr
 from dsbridge.fields import show
 from dsbridge.formats.document import Document
 from dsbridge.framework import Base, Framework
-from dsbridge.parsing import CONFIG_GONE, Parsed, parse
+from dsbridge.parsing import CONFIG_GONE, Parsed, parse, source_of
 from dsbridge.plugins import Registry, registry
 from dsbridge.reading import COMMAND, Files
 from dsbridge.rendering import framework_named, render
@@ -98,7 +98,7 @@ def _document(
 ) -> tuple[Document, list[Diagnostic]]:
     """The spec as it is to be rendered: sharded in the way that the target has."""
     document = parsed.loaded.document
-    root, found = converted(document.value, target, sharding)
+    root, found = converted(document.value, known.frameworks[target], sharding)
     if target != parsed.framework:
         for path, value in _silent(parsed, known.frameworks[target]).items():
             store(root, path, value)
@@ -172,14 +172,7 @@ def _moves(
 
 def _shown(parsed: Parsed, key: tuple[str, ...]) -> str:
     """A key as the user knows it: the file it is in, if there are several, and its name there."""
-    at = next(
-        (
-            found
-            for length in range(len(key), 1, -1)
-            if (found := parsed.input.reading.sources.get(".".join(key[:length])))
-        ),
-        None,
-    )
+    at = source_of(parsed.input, key)
     name = ".".join(key[1:])
     several = len({source.file for source in parsed.input.reading.sources.values()}) > 1
     return f"{PurePath(at.file).name}: {name}" if at and several and at.file != COMMAND else name

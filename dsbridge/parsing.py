@@ -247,11 +247,15 @@ class _Book:
         return Document(root, file, values, values)
 
     def at(self, key: Key) -> Source | None:
-        """Where a key was written, or the block around it."""
-        for length in range(len(key), 1, -1):
-            if found := self.input.reading.sources.get(".".join(key[:length])):
-                return found
-        return None
+        return source_of(self.input, key)
+
+
+def source_of(given: Input, key: Key) -> Source | None:
+    """Where a key was written, or the block around it."""
+    for length in range(len(key), 1, -1):
+        if found := given.reading.sources.get(".".join(key[:length])):
+            return found
+    return None
 
 
 def _put(root: dict[str, Any], path: Iterable[str], value: Any) -> None:

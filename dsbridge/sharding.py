@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dsbridge.diagnostics import Code, Diagnostic, Severity
+from dsbridge.framework import Framework
 from dsbridge.trees import copied
 
 CONVERTED = Code("MG001", "sharding-converted", Severity.WARNING, "FSDP became ZeRO, or ZeRO became FSDP.")
@@ -25,14 +26,14 @@ STRATEGIES = {3: "full_shard", 2: "shard_grad_op"}
 _FSDP_ONLY = ("version", "auto_wrap", "transformer_layer_cls", "min_num_params", "use_orig_params",
               "sync_module_states", "cpu_ram_efficient_loading", "forward_prefetch", "backward_prefetch",
               "reshard_after_forward", "state_dict_type")  # fmt: skip
-# targets that know one kind of sharding
-_ZERO_ONLY = ("xtuner", "deepspeed")
 
 
-def converted(root: Mapping[str, Any], target: str, wanted: str) -> tuple[dict[str, Any], list[Diagnostic]]:
+def converted(
+    root: Mapping[str, Any], target: Framework, wanted: str
+) -> tuple[dict[str, Any], list[Diagnostic]]:
     """A copy of a spec's mapping, sharded as wanted ("zero", "fsdp", "": as it is) or as the target can."""
     spec = copied(dict(root))
-    if spec.get("fsdp") and (wanted == "zero" or target in _ZERO_ONLY):
+    if spec.get("fsdp") and (wanted == "zero" or not target.fsdp):
         return spec, list(_to_zero(spec))
     if wanted == "fsdp" and not spec.get("fsdp"):
         return spec, list(_to_fsdp(spec))
@@ -55,7 +56,7 @@ def _to_zero(spec: dict[str, Any]) -> list[Diagnostic]:
         CONVERTED(
             f"`fsdp.sharding: {strategy}` becomes `zero.stage: {stage}`: the same things are divided; ZeRO "
             "keeps fp32 master weights, FSDP those of the dtype that the model is loaded in",
-            hint="Losses agree from the first step on only if the model is loaded in fp32.",
+            hint="Load the model in fp32 to come close; the two were not compared in a run.",
             key="fsdp.sharding",
         )
     ]
@@ -86,7 +87,7 @@ def _to_fsdp(spec: dict[str, Any]) -> list[Diagnostic]:
         CONVERTED(
             f"`zero.stage: {stage}` becomes `fsdp.sharding: {strategy}`: FSDP keeps the weights in the dtype "
             "that the model is loaded in, ZeRO fp32 master weights beside them",
-            hint="Load the model in fp32 for the same numbers."
+            hint="Load the model in fp32 to come close; the two were not compared in a run."
             + (" Stage 1 divides the optimizer alone, which FSDP cannot." if stage == 1 else ""),
             key="zero.stage",
         )

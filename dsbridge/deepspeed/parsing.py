@@ -14,7 +14,6 @@ from dsbridge.deepspeed.config import ds_table
 from dsbridge.deepspeed.dialect import Dialect
 from dsbridge.deepspeed.optimizer import PARAMS, TYPES
 from dsbridge.deepspeed.rendering import DIALECT
-from dsbridge.deepspeed.scheduler import TYPES as CURVES
 from dsbridge.reading import Reading, Setup
 from dsbridge.trees import lookup
 from dsbridge.values import UNSET, Unknown
@@ -163,12 +162,6 @@ def _optimizer(config: Mapping[str, Any]) -> Iterator[Claim]:
         value = params.get(name)
         if value is not None:
             yield Claim(f"optimizer.{name}", value, (ds(f"optimizer.params.{name}"),))
-
-
-def scheduler_name(config: Mapping[str, Any]) -> str | None:
-    """The spec's name of the curve that a scheduler block makes."""
-    said = lookup(config, "scheduler.type")
-    return next((name for name, known in CURVES.items() if known == said), None)
 
 
 # the optimizers whose block rendering writes: DeepSpeed's name and the numbers it takes

@@ -34,6 +34,7 @@ FRAMEWORK = Framework(
     render=_render,
     codes=(*CODES, NO_FSDP),
     reader=_reader,
+    fsdp=False,
 )
 
 

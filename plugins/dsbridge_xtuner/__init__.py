@@ -32,6 +32,7 @@ FRAMEWORK = Framework(
     render=_render,
     codes=CODES,
     reader=_reader,
+    fsdp=False,
 )
 
 
