@@ -12,6 +12,7 @@ from dsbridge.diagnostics import Code, InputError, Severity, has_errors
 from dsbridge.formats.script import read_script
 from dsbridge.framework import Framework
 from dsbridge.plugins import Registry
+from dsbridge.provenance import together
 from dsbridge.reading import COMMAND, Files, Launcher, Reader, Reading, Setup, Words
 
 NO_COMMAND = Code("IN020", "no-program", Severity.ERROR, "The launch command names no program.")
@@ -145,7 +146,7 @@ def _launched(known: Registry, setup: Setup) -> tuple[Setup, str]:
             words=found.program,
             launchers=(*setup.launchers, launcher.name),
             trees={**setup.trees, **reading.trees},
-            sources={**setup.sources, **reading.sources},
+            sources=together(setup.sources, reading.sources),
             facts={**setup.facts, **reading.facts},
         )
         framework = found.framework or framework
@@ -188,7 +189,7 @@ def _framework(known: Registry, launched: tuple[Setup, str], target: str) -> Inp
         raise InputError(beyond)
     merged = Reading(
         {**setup.trees, **reading.trees},
-        {**setup.sources, **reading.sources},
+        together(setup.sources, reading.sources),
         {**setup.facts, **reading.facts},
         (*reading.diagnostics, *beyond),
         reading.program,

@@ -8,7 +8,7 @@ framework into the command that they belong to, so there is one way in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,7 +18,7 @@ from dsbridge.diagnostics import Diagnostic, InputError, Severity
 from dsbridge.formats.document import UNREADABLE, Document, Path_, read_text
 from dsbridge.formats.json import read_json
 from dsbridge.formats.yaml import read_yaml
-from dsbridge.provenance import Source
+from dsbridge.provenance import Places, Source
 from dsbridge.rules import NOTHING, Program
 from dsbridge.values import Unknown
 
@@ -209,11 +209,13 @@ def unread(path: str) -> Unknown:
     return Unknown(frozenset({path}))
 
 
-def sources_of(document: Document, root: str, prefix: Path_ = ()) -> dict[str, Source]:
+def sources_of(document: Document, root: str, prefix: Path_ = ()) -> Mapping[str, Source]:
     """Places of a document's values by dotted path below `root`: `ds.zero_optimization.stage`."""
-    found = {}
+    return Places(lambda: dict(_below(document, root, prefix)))
+
+
+def _below(document: Document, root: str, prefix: Path_) -> Iterator[tuple[str, Source]]:
     for path, source in document.values.items():
         if path[: len(prefix)] == prefix:
             inner = path[len(prefix) :]
-            found[".".join([root, *(str(part) for part in inner)])] = source
-    return found
+            yield ".".join([root, *(str(part) for part in inner)]), source

@@ -9,6 +9,7 @@ from dsbridge.language import LanguageError, View, evaluate
 from dsbridge.language.groups import Here
 from dsbridge.language.logic import merged_needs
 from dsbridge.language.origins import origin, origins
+from dsbridge.ruleindex import Index
 from dsbridge.rules import Call, Layer, Moment, OverrideRule, Phase, Program, Step, Versions, applies
 from dsbridge.trees import copied, lookup, store
 from dsbridge.values import UNSET, Unknown
@@ -47,11 +48,16 @@ class Outcome(NamedTuple):
 
 
 class Book(NamedTuple):
-    """The rules of some layers by moment, for the versions at hand."""
+    """The rules of some layers by moment, for the versions at hand.
 
+    layers: those it is of; active: which of the rules can act, by what is there.
+    """
+
+    layers: tuple[Layer, ...]
     moments: Mapping[str, Moment]
     rules: Mapping[str, tuple[OverrideRule, ...]]
     tables: Mapping[str, Any]
+    active: Index
 
 
 class _Tables(dict[str, Any]):
@@ -67,17 +73,34 @@ class _Tables(dict[str, Any]):
         return self[name]
 
 
+_BOOKS: dict[Any, Book] = {}
+_MAX_BOOKS = 32  # each holds the tables of its versions
+
+
 def book(layers: Sequence[Layer], versions: Versions) -> Book:
-    """The rules that hold for these versions."""
+    """The rules that hold for these versions. Kept: a folder of configs is resolved with one."""
+    key = (tuple(map(id, layers)), tuple(versions.items()))
+    found = _BOOKS.get(key)
+    if found is None:
+        if len(_BOOKS) >= _MAX_BOOKS:
+            _BOOKS.clear()
+        found = _BOOKS[key] = _book(layers, versions)
+    return found
+
+
+def _book(layers: Sequence[Layer], versions: Versions) -> Book:
     by_moment: dict[str, list[OverrideRule]] = {}
     for layer in layers:
         for rule in layer.rules:
             if applies(rule, versions):
                 by_moment.setdefault(rule.moment, []).append(rule)
+    rules = {name: tuple(found) for name, found in by_moment.items()}
     return Book(
+        tuple(layers),  # held, so that no other layer can get the id of one of them
         {moment.name: moment for layer in layers for moment in layer.moments},
-        {name: tuple(rules) for name, rules in by_moment.items()},
-        _Tables(layers, versions),
+        rules,
+        _Tables(layers, dict(versions)),
+        Index(rules),
     )
 
 
@@ -85,21 +108,29 @@ def book(layers: Sequence[Layer], versions: Versions) -> Book:
 _Writes: TypeAlias = dict[str, tuple[OverrideRule, Any, str, dict[str, str]]]
 
 
+class _Seen(dict[str, Any]):
+    """Values by path, each looked up once."""
+
+    def __init__(self, trees: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.trees = trees
+
+    def __missing__(self, path: str) -> Any:
+        found = self[path] = lookup(self.trees, path)
+        return found
+
+
 class _View:
-    """What expressions see: the trees as they are, with one tree perhaps standing in for `ds`."""
+    """What expressions see: the trees as they are, until somebody writes."""
 
-    def __init__(self, trees: dict[str, Any], facts: Mapping[str, Any], tables: Mapping[str, Any]) -> None:
-        self.trees, self.facts, self.tables = trees, facts, tables
+    def __init__(self, trees: Mapping[str, Any], facts: Mapping[str, Any], tables: Mapping[str, Any]) -> None:
+        self.facts = facts
         self.here: tuple[str, Any] = ("", UNSET)
-
-    def get(self, path: str) -> Any:
-        return lookup(self.trees, path)
+        self.get = _Seen(trees).__getitem__
+        self.table = tables.__getitem__
 
     def fact(self, name: str) -> Any:
         return self.facts.get(name, Unknown(frozenset({name})))
-
-    def table(self, name: str) -> Any:
-        return self.tables[name]
 
 
 class _Run:
@@ -115,6 +146,8 @@ class _Run:
         self.config: Any = None
         self.refused: Refused | None = None
         self.unused = False
+        self.view = _View(self.trees, facts, rules.tables)
+        self.able = rules.active.able(self.trees)
 
     def program(self, program: Program) -> None:
         """Every moment in order, until one refuses."""
@@ -122,14 +155,13 @@ class _Run:
             if isinstance(entry, Call):
                 self.call(entry)
             else:
-                self.moment(entry, _View(self.trees, self.facts, self.book.tables))
+                self.moment(entry)
             if self.refused or self.unused:
                 return
 
     def call(self, call: Call) -> None:
         """Run moments over another tree and keep nothing but a refusal."""
-        view = _View(self.trees, self.facts, self.book.tables)
-        held = _asked(call.when, view, call.name)
+        held = _asked(call.when, self.view, call.name)
         if held is False:
             return
         inner = _Run(self.book, {**self.trees, "ds": self.trees.get(call.tree, {})}, self.facts)
@@ -140,7 +172,7 @@ class _Run:
             self.refused = inner.refused
         self.maybe += inner.maybe
 
-    def moment(self, name: str, view: _View) -> None:
+    def moment(self, name: str) -> None:
         """Ask the refusals, then collect what is to be written, then write it."""
         moment = self.book.moments.get(name)
         if moment is None:
@@ -151,8 +183,10 @@ class _Run:
         if moment.phase is Phase.ENGINE and "engine" not in self.trees:
             self.config = copied(self.trees.get("ds"))
             self.trees["engine"] = copied(self.config) if isinstance(self.config, dict | Unknown) else {}
+            self.changed("engine")
         writes: _Writes = {}
-        for rule in self.book.rules.get(name, ()):
+        view = self.view
+        for rule in self.able.of(name):
             held = _asked(rule.when, view, rule.code)
             if held is False:
                 continue
@@ -168,6 +202,12 @@ class _Run:
         for path, (rule, value, whence, parts) in writes.items():
             before = lookup(self.trees, path)
             self.write(Step(rule, moment.phase, before, value, whence, parts), path)
+            self.changed(path)
+
+    def changed(self, path: str) -> None:
+        """The view is of what was; and other rules may act on what is there now."""
+        self.view = _View(self.trees, self.facts, self.book.tables)
+        self.able.add(path, lookup(self.trees, path))
 
     def note(self, rule: OverrideRule, phase: Phase, view: _View) -> None:
         """A wish that goes nowhere."""

@@ -91,6 +91,7 @@ from dsbridge.language.text import (
     type_name,
     upper,
 )
+from dsbridge.provenance import Places, together
 from dsbridge.reading import (
     COMMAND,
     Files,
@@ -159,6 +160,7 @@ __all__ = [
     "Name",
     "OverrideRule",
     "Phase",
+    "Places",
     "Program",
     "Range",
     "Reader",
@@ -250,6 +252,7 @@ __all__ = [
     "to_float",
     "to_int",
     "to_text",
+    "together",
     "trouble",
     "truthy",
     "type_name",

@@ -22,9 +22,13 @@ def lookup(tree: Any, path: str) -> Any:
     """The value at a path: UNSET if absent; what lies inside something Unknown is Unknown."""
     value = tree
     for part in split(path):
-        if isinstance(value, Unknown):
+        if type(value) is dict:  # nearly always, and asking Mapping costs more than all the rest
+            if part not in value:
+                return UNSET
+            value = value[part]
+        elif isinstance(value, Unknown):
             return value
-        if isinstance(value, Mapping):
+        elif isinstance(value, Mapping):
             if part not in value:
                 return UNSET
             value = value[part]
@@ -64,11 +68,15 @@ def store(tree: dict[str, Any], path: str, value: Any) -> None:
 
 def copied(value: Any) -> Any:
     """A copy of the containers; scalars are shared."""
-    if isinstance(value, Mapping):
-        return {key: copied(item) for key, item in value.items()}
-    if isinstance(value, list):
+    kind = type(value)
+    if kind is dict or (kind not in _SCALARS and isinstance(value, Mapping)):
+        return {k: v if type(v) in _SCALARS else copied(v) for k, v in value.items()}
+    if kind is list:
         return [copied(item) for item in value]
     return value
+
+
+_SCALARS = frozenset({str, int, float, bool, type(None), Unknown})
 
 
 def flat(value: Any, path: str = "") -> dict[str, Any]:

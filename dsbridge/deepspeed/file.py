@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from dsbridge.diagnostics import InputError
 from dsbridge.formats.json import read_json
-from dsbridge.provenance import Source
+from dsbridge.provenance import Places, Source
 from dsbridge.reading import Files, sources_of
 
 _EXPECTED = (
@@ -51,23 +53,49 @@ def read_config(files: Files, name: str) -> Read:
 
     try:
         text = files.text(name)
-        value = hjson.loads(text, object_pairs_hook=_pairs)
+        value = _value(text)
     except _Twice as error:
         return Read(None, {"type": "ValueError", "message": str(error), "field": name}, {})
     except hjson.HjsonDecodeError as error:
         return Read(None, {"type": "HjsonDecodeError", "message": str(error), "field": name}, {})
     except (InputError, RecursionError):
         return Read(None, {"type": "…", "message": "…", "field": name}, {})
-    except ValueError as error:  # an integer that is too long for Python
-        return Read(None, {"type": "ValueError", "message": str(error), "field": name}, {})
+    except (ValueError, OverflowError) as error:  # an integer that is too long for Python; 1e400 as one
+        return Read(None, {"type": type(error).__name__, "message": str(error), "field": name}, {})
     if not isinstance(value, dict):
         return Read(value, not_a_mapping(value, name), {})
-    return Read(value, None, _sources(text, name))
+    return Read(value, None, Places(lambda: _sources(text, name)))
+
+
+def _value(text: str) -> Any:
+    """What hjson makes of a text. Of JSON that is what json makes of it, a hundred times as fast, but for
+    numbers such as `2.0`, which are whole to it, and NaN, which is text."""
+    import hjson
+
+    try:
+        value = json.loads(text, object_pairs_hook=_pairs, parse_constant=_no_constant, parse_float=_as_hjson)
+    except (_Twice, RecursionError):
+        raise
+    except ValueError:
+        value = None
+    return value if isinstance(value, dict) else hjson.loads(text, object_pairs_hook=_pairs)
+
+
+def _as_hjson(text: str) -> int | float:
+    """hjson 3.1.0, decoder.py scantfnns."""
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(text)
+    return int(value) if int(value) == value and abs(value) < 1e10 else value
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(name)
 
 
 def _sources(text: str, name: str) -> dict[str, Source]:
     try:
-        return sources_of(read_json(text, name, comments=True), "ds")
+        return dict(sources_of(read_json(text, name, comments=True), "ds"))
     except InputError:  # Hjson that the finder of places does not follow
         return {}
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from typing import Any
 
 from dsbridge.diagnostics import InputError
 from dsbridge.formats.document import SYNTAX, TOO_LARGE, Document, Path_
-from dsbridge.provenance import Source
+from dsbridge.provenance import Places, Source
 
 _TOKEN = re.compile(
     r"""(?P<space>\s+|//[^\n]*|\#[^\n]*|/\*.*?\*/)
@@ -23,6 +24,7 @@ _TOKEN = re.compile(
 )
 MAX_DEPTH = 200
 MAX_VALUES = 200_000  # the index of a very large model has 100,000
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _LONG = re.compile(r"\d{4301}")  # CPython converts no longer integers
 
 
@@ -46,9 +48,11 @@ def read_json(text: str, file: str = "<text>", *, comments: bool = False) -> Doc
         raise InputError([_deep(file)]) from None
     except ValueError:
         raise InputError([_long(text, file)]) from None
-    keys, values = _places(text, file)
     _check_text(value, text, file)
-    return Document(value, file, keys, values)
+    places = cache(lambda: _places(text, file))
+    if text.count("{") + text.count("[") > MAX_DEPTH or text.count(",") + text.count(":") > MAX_VALUES:
+        places()  # refuses what is too deep or too large
+    return Document(value, file, Places(lambda: places()[0]), Places(lambda: places()[1]))
 
 
 def json_error(text: str) -> str:
@@ -88,7 +92,7 @@ def _long(text: str, file: str) -> Any:
 
 def _check_text(value: Any, text: str, file: str) -> None:
     """Half a character (`\\ud800`) is no text: it can be neither printed nor written."""
-    found = re.search(r"\\u[dD][89a-fA-F]", text)
+    found = _HALF.search(text) if "\\u" in text else None
     if found:
         try:
             json.dumps(value, ensure_ascii=False).encode()

@@ -8,17 +8,17 @@ everybody who writes them. Nesting and aliases are bounded, so a small file cann
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache, lru_cache
 from typing import Any
 
 import yaml
 
 from dsbridge.diagnostics import Diagnostic, InputError
 from dsbridge.formats.document import DUPLICATE, SYNTAX, TOO_LARGE, Document, Path_
-from dsbridge.provenance import Source
+from dsbridge.formats.yaml_quick import MAX_DEPTH, MAX_NODES, NOT_QUICK, as_key, quick_value
+from dsbridge.provenance import Places, Source
 
-MAX_DEPTH = 64
-MAX_NODES = 100_000  # after aliases are expanded
 MAX_NUMBER = 1000  # letters; CPython prints no integer of more than 4300 digits
 
 _INTEGER = re.compile(r"[-+]?[0-9]+(_[0-9]+)*")
@@ -49,6 +49,7 @@ def plain_scalar(text: str) -> Any:
     return text
 
 
+@lru_cache(maxsize=4096)
 def scalar_1_1(text: str) -> Any:
     """The value of an unquoted scalar as PyYAML reads it: `no` is false, `1e-4` is text."""
     if len(text) > MAX_NUMBER:
@@ -63,16 +64,32 @@ def scalar_1_1(text: str) -> Any:
         loader.dispose()
 
 
-def read_yaml(text: str, file: str = "<text>", *, as_pyyaml: bool = False) -> Document:
+def read_yaml(
+    text: str,
+    file: str = "<text>",
+    *,
+    as_pyyaml: bool = False,
+    scalar: Callable[[str], Any] | None = None,
+) -> Document:
     """Parse one YAML document.
 
     as_pyyaml: read it as the frameworks do, whose PyYAML follows YAML 1.1 and keeps the last of two
-    equal keys.
+    equal keys. scalar: how an unquoted scalar is read, where it is still another way.
 
     Raises:
         InputError: not YAML, a duplicate key, an unknown tag, too deep or too large.
     """
-    builder = _Builder(file, as_pyyaml)
+    plain = scalar or (scalar_1_1 if as_pyyaml else plain_scalar)
+    build = cache(lambda: _built(text, file, plain, as_pyyaml))
+    value = quick_value(text, plain, last_wins=as_pyyaml)
+    if value is NOT_QUICK:
+        value = build().root
+    return Document(value, file, Places(lambda: build().keys), Places(lambda: build().values))
+
+
+def _built(text: str, file: str, scalar: Callable[[str], Any], last_wins: bool) -> _Builder:
+    """The long way: every event with its place, and everything that is wrong."""
+    builder = _Builder(file, scalar, last_wins)
     try:
         for event in _events(text):
             builder.feed(event)
@@ -87,7 +104,7 @@ def read_yaml(text: str, file: str = "<text>", *, as_pyyaml: bool = False) -> Do
         raise InputError([SYNTAX(message, at=Source(file, line))]) from None
     if builder.problems:
         raise InputError(builder.problems)
-    return Document(builder.root, file, builder.keys, builder.values)
+    return builder
 
 
 def _advice(text: str, mark: yaml.Mark | None) -> str:
@@ -119,10 +136,8 @@ class _Frame:
 
 
 class _Builder:
-    def __init__(self, file: str, as_pyyaml: bool = False) -> None:
-        self.file = file
-        self.scalar = scalar_1_1 if as_pyyaml else plain_scalar
-        self.last_wins = as_pyyaml
+    def __init__(self, file: str, scalar: Callable[[str], Any], last_wins: bool) -> None:
+        self.file, self.scalar, self.last_wins = file, scalar, last_wins
         self.root: Any = None
         self.keys: dict[Path_, Source] = {}
         self.values: dict[Path_, Source] = {}
@@ -202,7 +217,7 @@ class _Builder:
     def _key(self, frame: _Frame, value: Any, at: Source) -> Path_:
         if isinstance(value, dict | list):
             raise InputError([SYNTAX("a mapping or list cannot be a key", at=at)])
-        key = value if isinstance(value, str) else str(value).lower()
+        key = as_key(value)
         path = (*frame.path, key)
         if key in frame.container and not self.last_wins:
             first = self.keys[path]

@@ -10,20 +10,29 @@ false).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from dsbridge.values import Unknown
 
 
-class Expr(NamedTuple):
-    """An operation and its arguments: constants or expressions."""
-
+class _Expr(NamedTuple):
     op: str
     args: tuple[Any, ...] = ()
 
+
+class Expr(_Expr):
+    """An operation and its arguments: constants or expressions."""
+
     def __str__(self) -> str:
         return describe(self)
+
+    @cached_property
+    def run(self) -> Run:
+        """The expression as a function of the view, made when it is first asked."""
+        operation = OPS[self.op]
+        return operation.run(*self.args) if operation.lazy else _strict(self.op, operation.run, self.args)
 
 
 class View(Protocol):
@@ -41,8 +50,14 @@ class View(Protocol):
         """A data table for the versions at hand."""
 
 
+Run: TypeAlias = Callable[[View], Any]
+
+
 class Op(NamedTuple):
-    """One operation. `words` is a template over the described arguments, or a function of them."""
+    """One operation. `words` is a template over the described arguments, or a function of them.
+
+    run: of a strict one, its values to its value; of a lazy one, its arguments to a function of the view.
+    """
 
     run: Callable[..., Any]
     words: str | Callable[..., str]
@@ -62,7 +77,7 @@ def op(words: str | Callable[..., str]) -> Callable[[Callable[..., Any]], Callab
 
 
 def lazy_op(words: str | Callable[..., str]) -> Callable[[Callable[..., Any]], Callable[..., Expr]]:
-    """Register an operation that gets the view and its arguments unevaluated."""
+    """Register an operation that gets its arguments unevaluated and gives a function of the view."""
     return _registering(words, lazy=True)
 
 
@@ -89,19 +104,53 @@ def evaluate(expr: Any, view: View) -> Any:
     Raises:
         LanguageError: an operation met values it is not made for.
     """
-    if not isinstance(expr, Expr):
-        return expr
-    operation = OPS[expr.op]
-    if operation.lazy:
-        return operation.run(view, *expr.args)
-    values = [evaluate(arg, view) if isinstance(arg, Expr) else arg for arg in expr.args]
-    needs = [value.needs for value in values if isinstance(value, Unknown)]
-    if needs:
-        return Unknown(frozenset().union(*needs))
-    try:
-        return operation.run(*values)
-    except (TypeError, ValueError, ArithmeticError, AttributeError, LookupError) as error:
-        raise LanguageError(f"{expr.op}{tuple(values)}: {type(error).__name__}: {error}") from error
+    return expr.run(view) if isinstance(expr, Expr) else expr
+
+
+def running(expr: Any) -> Run:
+    """The function of the view that gives an expression's value, or the constant."""
+    return expr.run if isinstance(expr, Expr) else lambda _: expr
+
+
+def _strict(name: str, function: Callable[..., Any], args: tuple[Any, ...]) -> Run:
+    """Values in, a value out; Unknown as soon as one of them is."""
+    if args and isinstance(args[0], Expr) and not any(isinstance(arg, Expr) for arg in args[1:]):
+        return _of_one(name, function, args[0].run, args[1:])
+    runs = [running(arg) for arg in args]
+
+    def run(view: View) -> Any:
+        values = [one(view) for one in runs]
+        needs = [value.needs for value in values if type(value) is Unknown]
+        if needs:
+            return Unknown(frozenset().union(*needs))
+        try:
+            return function(*values)
+        except _MISUSE as error:
+            raise _misused(name, values, error) from error
+
+    return run
+
+
+def _of_one(name: str, function: Callable[..., Any], first: Run, rest: tuple[Any, ...]) -> Run:
+    """Most operations ask one value something: the shortest way for those."""
+
+    def run(view: View) -> Any:
+        value = first(view)
+        if type(value) is Unknown:
+            return value
+        try:
+            return function(value, *rest)
+        except _MISUSE as error:
+            raise _misused(name, (value, *rest), error) from error
+
+    return run
+
+
+_MISUSE = (TypeError, ValueError, ArithmeticError, AttributeError, LookupError)
+
+
+def _misused(name: str, values: Sequence[Any], error: Exception) -> LanguageError:
+    return LanguageError(f"{name}{tuple(values)}: {type(error).__name__}: {error}")
 
 
 def describe(expr: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from dsbridge.language import View, describe, evaluate, lazy_op, op
+from dsbridge.language import Run, View, describe, lazy_op, op, running
 from dsbridge.language.logic import merged_needs
 from dsbridge.values import UNSET, Unknown
 
@@ -28,25 +28,36 @@ class Here:
 
 
 @lazy_op(lambda path, condition: f"every `{path}.*` where {describe(condition)}")
-def leaves(view: View, path: str, condition: Any) -> Any:
+def leaves(path: str, condition: Any) -> Run:
     """The paths of all leaves below a path that meet the condition (over `here` and `here_path`)."""
-    return _chosen(view, walk(view.get(path), path) if view.get(path) is not UNSET else (), condition)
+    held = running(condition)
+
+    def run(view: View) -> Any:
+        found = view.get(path)
+        return _chosen(view, walk(found, path) if found is not UNSET else (), held)
+
+    return run
 
 
 @lazy_op(lambda path, condition: f"every key of `{path}` where {describe(condition)}")
-def children(view: View, path: str, condition: Any) -> Any:
+def children(path: str, condition: Any) -> Run:
     """The paths of the direct keys of a mapping that meet the condition."""
-    found = view.get(path)
-    if isinstance(found, Unknown):
-        return found
-    items = found.items() if isinstance(found, Mapping) else ()
-    return _chosen(view, [(f"{path}.{key}", item) for key, item in items], condition)
+    held = running(condition)
+
+    def run(view: View) -> Any:
+        found = view.get(path)
+        if isinstance(found, Unknown):
+            return found
+        items = found.items() if isinstance(found, Mapping) else ()
+        return _chosen(view, [(f"{path}.{key}", item) for key, item in items], held)
+
+    return run
 
 
-def _chosen(view: View, items: Any, condition: Any) -> Any:
+def _chosen(view: View, items: Any, condition: Run) -> Any:
     chosen, maybe = [], []
     for path, value in items:
-        held = evaluate(condition, Here(view, path, value))
+        held = condition(Here(view, path, value))
         if isinstance(held, Unknown):
             maybe.append(held)
         elif held:
@@ -122,15 +133,25 @@ def merged(a: Any, b: Any) -> Any:
 
 
 @lazy_op(lambda pairs: "a block of " + ", ".join(f"{k}: {describe(v)}" for k, v in pairs.items()))
-def block(view: View, pairs: Mapping[str, Any]) -> Any:
+def block(pairs: Mapping[str, Any]) -> Run:
     """A mapping of evaluated values; keys whose value is UNSET are left out."""
-    values = {key: evaluate(value, view) for key, value in pairs.items()}
-    return {key: value for key, value in values.items() if value is not UNSET}
+    runs = {key: running(value) for key, value in pairs.items()}
+
+    def run(view: View) -> Any:
+        values = {key: one(view) for key, one in runs.items()}
+        return {key: value for key, value in values.items() if value is not UNSET}
+
+    return run
 
 
 @lazy_op(lambda *items: "[" + ", ".join(describe(i) for i in items) + "]")
-def listed(view: View, *items: Any) -> Any:
+def listed(*items: Any) -> Run:
     """A list of evaluated values."""
-    values = [evaluate(entry, view) for entry in items]
-    unknown = [value for value in values if isinstance(value, Unknown)]
-    return merged_needs(unknown) if unknown else values
+    runs = [running(entry) for entry in items]
+
+    def run(view: View) -> Any:
+        values = [one(view) for one in runs]
+        unknown = [value for value in values if isinstance(value, Unknown)]
+        return merged_needs(unknown) if unknown else values
+
+    return run

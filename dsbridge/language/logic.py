@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from dsbridge.language import View, describe, evaluate, lazy_op, op
+from dsbridge.language import Run, View, describe, lazy_op, op, running
 from dsbridge.values import UNSET, Unknown
 
 KINDS: dict[str, type | tuple[type, ...]] = {
@@ -26,59 +26,69 @@ def merged_needs(values: Iterable[Any]) -> Unknown:
 
 
 @lazy_op("`{raw[0]}`")
-def get(view: View, path: str) -> Any:
+def get(path: str) -> Run:
     """The value at a path."""
-    return view.get(path)
+    return lambda view: view.get(path)
 
 
 @lazy_op("<{raw[0]}>")
-def fact(view: View, name: str) -> Any:
+def fact(name: str) -> Run:
     """What only a run knows: world_size, bf16_supported, ..."""
-    return view.fact(name)
+    return lambda view: view.fact(name)
 
 
 @lazy_op("the table {raw[0]}")
-def table(view: View, name: str) -> Any:
+def table(name: str) -> Run:
     """A data table for the versions at hand."""
-    return view.table(name)
+    return lambda view: view.table(name)
 
 
 @lazy_op("the value")
-def here(view: View) -> Any:
+def here() -> Run:
     """In a rule over many paths: the value at this one."""
-    return view.here[1]
+    return lambda view: view.here[1]
 
 
 @lazy_op("its path")
-def here_path(view: View) -> Any:
+def here_path() -> Run:
     """In a rule over many paths: this path, without the tree's name."""
-    return view.here[0].partition(".")[2]
+    return lambda view: view.here[0].partition(".")[2]
 
 
 @lazy_op(lambda *args: " and ".join(describe(a) for a in args))
-def all_of(view: View, *conditions: Any) -> Any:
+def all_of(*conditions: Any) -> Run:
     """True when all are; false as soon as one surely is not."""
-    maybe = []
-    for condition in conditions:
-        value = evaluate(condition, view)
-        if isinstance(value, Unknown):
-            maybe.append(value)
-        elif not value:
-            return False
-    return merged_needs(maybe) if maybe else True
+    runs = [running(condition) for condition in conditions]
+
+    def run(view: View) -> Any:
+        maybe = []
+        for condition in runs:
+            value = condition(view)
+            if type(value) is Unknown:
+                maybe.append(value)
+            elif not value:
+                return False
+        return merged_needs(maybe) if maybe else True
+
+    return run
 
 
 @lazy_op(lambda *args: "(" + " or ".join(describe(a) for a in args) + ")")
-def any_of(view: View, *conditions: Any) -> Any:
+def any_of(*conditions: Any) -> Run:
     """True when one is; Unknown when only one that nobody knows could be."""
-    maybe = []
-    for condition in conditions:
-        value = evaluate(condition, view)
-        if isinstance(value, Unknown):
-            maybe.append(value)
-        elif value:
-            return True
-    return merged_needs(maybe) if maybe else False
+    runs = [running(condition) for condition in conditions]
+
+    def run(view: View) -> Any:
+        maybe = []
+        for condition in runs:
+            value = condition(view)
+            if type(value) is Unknown:
+                maybe.append(value)
+            elif value:
+                return True
+        return merged_needs(maybe) if maybe else False
+
+    return run
 
 
 @op("not ({0})")
@@ -88,38 +98,53 @@ def no(value: Any) -> Any:
 
 
 @lazy_op("always")
-def always(view: View) -> Any:
+def always() -> Run:
     """In every run."""
-    return True
+    return lambda _: True
 
 
 @lazy_op("({1} if {0}, else {2})")
-def choose(view: View, condition: Any, then: Any, otherwise: Any) -> Any:
+def choose(condition: Any, then: Any, otherwise: Any) -> Run:
     """One of two values. Of an unknown condition, Unknown, unless both come to the same."""
-    value = evaluate(condition, view)
-    if not isinstance(value, Unknown):
-        return evaluate(then if value else otherwise, view)
-    one, other = evaluate(then, view), evaluate(otherwise, view)
-    if type(one) is type(other) and one == other:
-        return one
-    return merged_needs([value, one, other])
+    asked, yes, no = running(condition), running(then), running(otherwise)
+
+    def run(view: View) -> Any:
+        value = asked(view)
+        if type(value) is not Unknown:
+            return yes(view) if value else no(view)
+        one, other = yes(view), no(view)
+        if type(one) is type(other) and one == other:
+            return one
+        return merged_needs([value, one, other])
+
+    return run
 
 
 @lazy_op(lambda *args: ", else ".join(describe(a) for a in args))
-def first_set(view: View, *options: Any) -> Any:
+def first_set(*options: Any) -> Run:
     """The first that is there."""
-    for option in options:
-        value = evaluate(option, view)
-        if value is not UNSET:
-            return value
-    return UNSET
+    runs = [running(option) for option in options]
+
+    def run(view: View) -> Any:
+        for option in runs:
+            value = option(view)
+            if value is not UNSET:
+                return value
+        return UNSET
+
+    return run
 
 
 @lazy_op("{0}")
-def quietly(view: View, value: Any) -> Any:
+def quietly(value: Any) -> Run:
     """The value, or UNSET where nobody can know it: for messages only."""
-    found = evaluate(value, view)
-    return UNSET if isinstance(found, Unknown) else found
+    inner = running(value)
+
+    def run(view: View) -> Any:
+        found = inner(view)
+        return UNSET if type(found) is Unknown else found
+
+    return run
 
 
 @op("{0} is {1}")

@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from dsbridge.language import Expr, View, describe, evaluate, lazy_op, op
+from dsbridge.language import Run, View, describe, lazy_op, op, running
 from dsbridge.language.logic import merged_needs
 from dsbridge.values import Unknown
 
 
 @lazy_op(lambda template, *args: f'"{template}"')
-def text(view: View, template: str, *args: Any) -> Any:
+def text(template: str, *args: Any) -> Run:
     """`template.format(*args)` with Python's str() of each: as a framework's own f-string has it.
 
     What nobody knows is shown as an ellipsis, which stands for anything when messages are compared.
     """
-    values = [evaluate(arg, view) for arg in args]
-    return template.format(*("…" if isinstance(value, Unknown) else value for value in values))
+    runs = [running(arg) for arg in args]
+
+    def run(view: View) -> Any:
+        values = [one(view) for one in runs]
+        return template.format(*("…" if isinstance(value, Unknown) else value for value in values))
+
+    return run
 
 
 @op("{0} in lower case")
@@ -81,12 +86,17 @@ def last_word(path: Any) -> Any:
 
 
 @lazy_op(lambda *args: "the lines " + "; ".join(describe(a) for a in args))
-def lines(view: View, *args: Any) -> Any:
+def lines(*args: Any) -> Run:
     """Those of the texts that are there, a line each: UNSET or empty ones are left out."""
-    values = [evaluate(arg, view) if isinstance(arg, Expr) else arg for arg in args]
-    if any(isinstance(value, Unknown) for value in values):
-        return merged_needs(values)
-    return "\n".join(str(value) for value in values if value)
+    runs = [running(arg) for arg in args]
+
+    def run(view: View) -> Any:
+        values = [one(view) for one in runs]
+        if any(isinstance(value, Unknown) for value in values):
+            return merged_needs(values)
+        return "\n".join(str(value) for value in values if value)
+
+    return run
 
 
 @op("{0} without its tree's name")

@@ -49,15 +49,9 @@ def place_of(flag: str) -> tuple[str, ...]:
     return (flag,) if flag in TOP_LEVEL else ()
 
 
-def asked(
-    flags: Mapping[str, Any],
-    places: Mapping[str, Source],
-    yaml: Mapping[str, Any] | None,
-    sources: Mapping[str, Source],
-) -> tuple[dict[str, Any], dict[str, Source]]:
-    """The YAML with the flags in it, and where each value stands."""
+def asked(flags: Mapping[str, Any], yaml: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The YAML with the flags in it."""
     tree = {k: dict(v) if isinstance(v, Mapping) else v for k, v in (yaml or {}).items()}
-    at = {name.replace("yaml.", "asked.", 1): source for name, source in sources.items()}
     for flag, value in flags.items():
         path = place_of(flag)
         if not path or value is False:
@@ -69,12 +63,23 @@ def asked(
                 tree[above[0]] = {}
             into = tree[above[0]]
         into[last] = TYPES.get(flag) or _typed(path, value)
-        at[".".join(("asked", *path))] = places[flag]
         if flag == "cpu":
             tree["use_cpu"] = True
     if yaml is None and isinstance(flags.get("num_processes"), int):
         tree.setdefault("distributed_type", "MULTI_GPU" if flags["num_processes"] > 1 else "NO")
-    return tree, at
+    return tree
+
+
+def places_of(
+    flags: Mapping[str, Any], places: Mapping[str, Source], sources: Mapping[str, Source]
+) -> dict[str, Source]:
+    """Where each value of `asked` stands. places: of the flags; sources: of the YAML."""
+    at = {name.replace("yaml.", "asked.", 1): source for name, source in sources.items()}
+    for flag, value in flags.items():
+        path = place_of(flag)
+        if path and value is not False:
+            at[".".join(("asked", *path))] = places[flag]
+    return at
 
 
 def _typed(path: tuple[str, ...], value: Any) -> Any:

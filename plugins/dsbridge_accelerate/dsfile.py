@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from dsbridge.rulebook import Files, json_error, sources_of
@@ -20,7 +21,7 @@ class DsFile(NamedTuple):
     """The config with its places, or what Python raises at it: {"type", "message"}."""
 
     config: dict[str, Any] | None
-    sources: dict[str, Source]
+    sources: Mapping[str, Source]
     problem: dict[str, str] | None = None
 
 
@@ -46,7 +47,7 @@ def _from_file(files: Files, path: str) -> DsFile:
     return _of(document.value, sources_of(document, "ds"))
 
 
-def _of(value: Any, sources: dict[str, Source]) -> DsFile:
+def _of(value: Any, sources: Mapping[str, Source]) -> DsFile:
     if isinstance(value, dict):
         return DsFile(value, sources)
     message = f"'{type(value).__name__}' object has no attribute 'get'"

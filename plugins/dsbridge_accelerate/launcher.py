@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from dsbridge.rulebook import Files, Launched, Launcher, Reading, Setup, Words, sources_of
+from dsbridge.rulebook import Files, Launched, Launcher, Places, Reading, Setup, Words, sources_of, together
 from dsbridge.sdk import InputError, Source
-from dsbridge_accelerate.asked import NOT_ASKED, asked
+from dsbridge_accelerate.asked import NOT_ASKED, asked, places_of
 from dsbridge_accelerate.dsfile import read_ds
 from dsbridge_accelerate.flags import Flags, read_flags
 
@@ -55,8 +55,9 @@ def read_config(files: Files, path: str) -> Config:
         return Config(problem={"type": "FileNotFoundError", "message": message})
     if path.endswith(".json"):
         found = read_ds(files, path)
-        sources = {name.replace("ds.", "yaml.", 1): at for name, at in found.sources.items()}
-        return Config(found.config, sources, found.problem)
+        places = found.sources
+        named = Places(lambda: {name.replace("ds.", "yaml.", 1): at for name, at in places.items()})
+        return Config(found.config, named, found.problem)
     try:
         document = files.yaml(path)
     except InputError:
@@ -172,13 +173,13 @@ def _read(setup: Setup) -> Launched:
     if config.problem:
         launch["file_problem"] = config.problem
     trees: dict[str, Any] = {"flags": flags.values, "launch": launch, "yaml": config.values or {}}
-    sources = _places(flags, config)
+    sources: Mapping[str, Source] = Places(lambda: _places(flags, config))
     if flags.values.keys() - set(NOT_ASKED) or config.values is None:
-        trees["asked"], more = asked(flags.values, flags.places, config.values, config.sources)
-        sources |= more
+        trees["asked"] = asked(flags.values, config.values)
+        sources = together(sources, Places(lambda: places_of(flags.values, flags.places, config.sources)))
     if args["kind"] == "deepspeed":
         found = _ds(setup.files, args.get("deepspeed_config_file"))
-        trees, sources = {**trees, **found[0]}, {**sources, **found[1]}
+        trees, sources = {**trees, **found[0]}, together(sources, found[1])
     facts, exported = _ranks(args, setup)
     program = Words(()) if flags.problem else flags.program
     if flags.values.get("module") and program.items:
@@ -194,7 +195,7 @@ def _own_keys(config: Config) -> list[str]:
     return sorted(keys)
 
 
-def _ds(files: Files, named: Any) -> tuple[dict[str, Any], dict[str, Source]]:
+def _ds(files: Files, named: Any) -> tuple[dict[str, Any], Mapping[str, Source]]:
     """The ds_config that the training process will open."""
     if named is None or str(named) == "none":
         return {}, {}

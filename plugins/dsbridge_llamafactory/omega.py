@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from dsbridge.rulebook import COMMAND, Document, Words, copied, read_yaml, scalar_1_1
+from dsbridge.rulebook import COMMAND, Document, Places, Words, copied, read_yaml, scalar_1_1
 from dsbridge.sdk import InputError, Source
 
 # omegaconf 2.4.0, _yaml.py get_yaml_loader
@@ -21,7 +22,6 @@ _FLOAT = re.compile(
     r"|[-+]?[0-9]+(?:_[0-9]+)*(?:[eE][-+]?[0-9]+)"
     r"|\.[0-9]+(?:_[0-9]+)*(?:[eE][-+][0-9]+)?"
 )
-_BEFORE_SCALAR = re.compile(r"(?:[&!][^\s]*\s+)*")
 _PART = re.compile(r"[^.\[\]]+")
 
 
@@ -35,6 +35,7 @@ class Settings(NamedTuple):
     problem: Mapping[str, Any] | None = None
 
 
+@lru_cache(maxsize=4096)
 def scalar(text: str) -> Any:
     """An unquoted scalar as OmegaConf reads it."""
     value = scalar_1_1(text)
@@ -56,11 +57,13 @@ def read_settings(text: str, file: str) -> Settings:
     if not isinstance(document.value, dict):
         message = "Cannot merge incompatible container types"
         return Settings({}, {}, {}, {"type": "TypeError", "message": message, "older": True})
-    older = document.value
-    values = _numbers(copied(older), document, text.split("\n"))
+    values = read_yaml(text, file, as_pyyaml=True, scalar=scalar).value
     problem = _duplicate(text) or _interpolation(values)
-    sources = {".".join(str(p) for p in path): source for path, source in document.values.items() if path}
-    return Settings(values, sources, older, problem)
+    return Settings(values, Places(lambda: _sources(document)), document.value, problem)
+
+
+def _sources(document: Document) -> dict[str, Source]:
+    return {".".join(str(p) for p in path): source for path, source in document.values.items() if path}
 
 
 def _refusal(text: str, message: str) -> dict[str, Any]:
@@ -106,32 +109,10 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(item)
 
 
-def _numbers(tree: Any, document: Document, lines: list[str]) -> Any:
-    """The tree with OmegaConf's numbers in place of unquoted texts."""
-    for path, source in document.values.items():
-        if not path:
-            continue
-        node = tree
-        for part in path[:-1]:
-            node = node[part]
-        value = node[path[-1]]
-        if isinstance(value, date):
-            node[path[-1]] = value.isoformat()
-        elif isinstance(value, str) and _FLOAT.fullmatch(value) and not _quoted(source, lines):
-            node[path[-1]] = scalar(value)
-    return tree
-
-
-def _quoted(source: Source, lines: list[str]) -> bool:
-    if source.line is None or source.column is None or source.line > len(lines):
-        return True
-    rest = lines[source.line - 1][source.column - 1 :]
-    found = _BEFORE_SCALAR.match(rest)
-    return rest[found.end() if found else 0 :][:1] in ("'", '"', "|", ">")
-
-
 def override(settings: Settings, words: Words) -> Settings:
     """`key=value` words laid over the file; a word without `=` is a key without a value."""
+    if not words.items:
+        return settings
     values, older, sources = copied(settings.values), copied(settings.older), dict(settings.sources)
     for index, word in enumerate(words.items):
         key, equals, text = word.partition("=")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-from dsbridge.rulebook import Files, Reading, Setup, Unknown, json_error, unread
+from dsbridge.rulebook import Files, Places, Reading, Setup, Unknown, json_error, together, unread
 from dsbridge.sdk import Source
 from dsbridge_llamafactory.flags import NEWEST, names, read_flags
 from dsbridge_llamafactory.inputs import program_of
@@ -37,10 +37,8 @@ def read(setup: Setup) -> Reading:
         trees["older"] = {"args": _training(settings.older)}
         if isinstance(settings.older.get("deepspeed"), dict):
             trees["older"]["ds"] = settings.older["deepspeed"]
-    sources = {f"{root}.{path}": place for root in ("lf", "args") for path, place in settings.sources.items()}
-    ds, places = _ds_config(lf, setup.files, sources)
+    ds, places = _ds_config(lf, setup.files, settings.sources)
     trees |= ds
-    sources |= places
     reward = lf.get("reward_model")
     if isinstance(reward, str) and setup.files.has(f"{reward}/config.json"):
         trees["reward"] = {} if setup.files.has(f"{reward}/adapter_config.json") else {"absent": True}
@@ -54,12 +52,13 @@ def read(setup: Setup) -> Reading:
         "model": {"way": "from_pretrained", "first": False},
     }
     trees["prepared"] = {"model": {"config": True}}
-    return Reading(trees, sources, {})
+    own = Places(lambda: {f"{root}.{p}": at for root in ("lf", "args") for p, at in settings.sources.items()})
+    return Reading(trees, together(own, places), {})
 
 
 def _ds_config(
     lf: Mapping[str, Any], files: Files, sources: Mapping[str, Source]
-) -> tuple[dict[str, Any], dict[str, Source]]:
+) -> tuple[dict[str, Any], Mapping[str, Source]]:
     """`deepspeed:` as a path, a mapping or JSON text: the tree ds, or how reading it ends."""
     value = lf.get("deepspeed")
     if not value:
@@ -67,14 +66,17 @@ def _ds_config(
     if isinstance(value, list):
         message = "stat: path should be string, bytes, os.PathLike or integer, not list"
         return {"dsfile": {"problem": {"type": "TypeError", "message": message}}}, {}
-    found = config.read(value, files, sources.get("lf.deepspeed"))
+    found = config.read(value, files, lambda: sources.get("deepspeed"))
     if found.problem is not None:
         return {"dsfile": {"problem": found.problem}}, {}
     if not isinstance(found.ds, dict | Unknown):
         message = f"'{type(found.ds).__name__}' object has no attribute 'get'"
         return {"dsfile": {"problem": {"type": "AttributeError", "message": message}}}, {}
-    inside = {f"ds.{path[13:]}": at for path, at in sources.items() if path.startswith("lf.deepspeed.")}
-    return {"ds": found.ds}, {**found.sources, **inside}
+    start = "deepspeed."
+    inside = Places(
+        lambda: {f"ds.{p.removeprefix(start)}": at for p, at in sources.items() if p.startswith(start)}
+    )
+    return {"ds": found.ds}, together(found.sources, inside)
 
 
 def _training(lf: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from dsbridge.rulebook import Files, Unknown, copied, json_error, sources_of
+from dsbridge.rulebook import Files, Places, Unknown, copied, json_error, sources_of
 from dsbridge.sdk import Source
 
 _NEITHER = (
@@ -21,25 +21,25 @@ class Config(NamedTuple):
 
     ds: Any
     problem: dict[str, str] | None
-    sources: dict[str, Source]
+    sources: Mapping[str, Source]
 
 
-def read(value: Any, files: Files, at: Source | None) -> Config:
+def read(value: Any, files: Files, at: Callable[[], Source | None]) -> Config:
     """The dict that accelerate.utils.deepspeed.HfDeepSpeedConfig ends up with.
 
-    value: a dict, a path, JSON text, base64 of JSON text.
+    value: a dict, a path, JSON text, base64 of JSON text. at: finds where the value itself stands.
     """
     if isinstance(value, Unknown):
         return Config(value, None, {})
     if isinstance(value, Mapping):
-        return Config(copied(value), None, {f"ds.{path}": at for path in _paths(value)} if at else {})
+        return Config(copied(value), None, _one_place(value, at))
     text = str(value)
     if text.startswith("{"):
         wrong = json_error(text)
         if wrong:
             return Config(None, {"type": "JSONDecodeError", "message": wrong}, {})
         made = typed(json.loads(text))
-        return Config(made, None, {f"ds.{path}": at for path in _paths(made)} if at else {})
+        return Config(made, None, _one_place(made, at))
     if files.has(text):
         wrong = json_error(files.text(text))
         if wrong:
@@ -53,7 +53,12 @@ def read(value: Any, files: Files, at: Source | None) -> Config:
         return Config(None, _no_mapping(decoded), {})
     if decoded is None:
         return Config(None, {"type": "ValueError", "message": _NEITHER.format(text)}, {})
-    return Config(decoded, None, {f"ds.{path}": at for path in _paths(decoded)} if at else {})
+    return Config(decoded, None, _one_place(decoded, at))
+
+
+def _one_place(value: Any, at: Callable[[], Source | None]) -> Mapping[str, Source]:
+    """Everything in a value that stands in one place."""
+    return Places(lambda: {f"ds.{path}": place for path in _paths(value)} if (place := at()) else {})
 
 
 def _no_mapping(value: Any) -> dict[str, str]:

@@ -37,7 +37,7 @@ class Given(NamedTuple):
     """The arguments as given. `parser`: what HfArgumentParser says against them. `others`: other classes'."""
 
     args: dict[str, Any]
-    places: dict[str, Source]
+    places: Mapping[str, Source]
     parser: dict[str, Any]
     others: dict[str, Any]
 

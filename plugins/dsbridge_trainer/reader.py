@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from dsbridge.rulebook import Guess, Reader, Reading, Setup, json_error
+from dsbridge.rulebook import Guess, Places, Reader, Reading, Setup, json_error, together
 from dsbridge.sdk import InputError, Source
 from dsbridge_trainer import table
 from dsbridge_trainer.moments import PROGRAM
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 VERSIONS = {"transformers": "5.23.0", "accelerate": "1.15.0", "deepspeed": "0.19.8"}
 _MARKS = ("TrainingArguments", "HfArgumentParser")
+_OWN_KEYS = ("output_dir", "per_device_train_batch_size")
 
 
 def _text(setup: Setup, name: str) -> str:
@@ -58,10 +59,10 @@ def _kinds(setup: Setup) -> dict[str, list[str]]:
 def _is_arguments(setup: Setup, name: str) -> bool:
     """A JSON object with TrainingArguments' own keys."""
     text = _text(setup, name)
-    if json_error(text):
+    if not any(f'"{mark}"' in text for mark in _OWN_KEYS) or json_error(text):
         return False
     value = setup.files.json(name).value
-    return isinstance(value, dict) and ("output_dir" in value or "per_device_train_batch_size" in value)
+    return isinstance(value, dict) and any(mark in value for mark in _OWN_KEYS)
 
 
 def command_of(setup: Setup) -> Guess | None:
@@ -101,7 +102,7 @@ def _from_json(setup: Setup, name: str, version: str) -> Reading:
     from dsbridge_trainer.parsing import Given
 
     document = setup.files.json(name)
-    places = {str(path[0]): at for path, at in document.values.items() if len(path) == 1}
+    places = Places(lambda: {str(path[0]): at for path, at in document.values.items() if len(path) == 1})
     args = document.value if isinstance(document.value, dict) else {}
     strange = [key for key in args if key not in table.fields(version)]
     parser: dict[str, Any] = {"unknown": strange, "class": "TrainingArguments"} if strange else {}
@@ -119,7 +120,7 @@ def _reading(setup: Setup, given: Any, model: Any, about: dict[str, Any]) -> Rea
     """Trees and places from what was found."""
     from dsbridge_trainer import config
 
-    sources: dict[str, Source] = {f"args.{name}": at for name, at in given.places.items()}
+    sources: Mapping[str, Source] = {f"args.{name}": at for name, at in given.places.items()}
     trees: dict[str, Any] = {
         "env": dict(setup.environ),
         "args": given.args,
@@ -130,12 +131,12 @@ def _reading(setup: Setup, given: Any, model: Any, about: dict[str, Any]) -> Rea
     }
     value = given.args.get("deepspeed")
     if value:
-        found = config.read(value, setup.files, given.places.get("deepspeed"))
+        found = config.read(value, setup.files, lambda: given.places.get("deepspeed"))
         if found.problem is not None:
             trees["dsfile"] = {"problem": found.problem}
         else:
             trees["ds"] = found.ds
-        sources |= found.sources
+        sources = together(sources, found.sources)
     return Reading(trees, sources, {})
 
 

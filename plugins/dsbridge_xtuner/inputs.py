@@ -146,7 +146,9 @@ class Inputs:
         if name:
             self._chosen(trees, args, str(name))
         elif args.get("deepspeed"):
-            found = config.read(args["deepspeed"], self.setup.files, self.sources.get("args.deepspeed"))
+            found = config.read(
+                args["deepspeed"], self.setup.files, lambda: self.sources.get("args.deepspeed")
+            )
             trees |= {"dsfile": {"problem": found.problem}} if found.problem else {"ds": found.ds}
             self.sources |= found.sources
         trees["args"] = args
