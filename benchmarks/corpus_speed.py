@@ -20,8 +20,10 @@ from pathlib import Path
 import yaml
 
 from dsbridge.diagnostics import InputError
-from dsbridge.explaining import explain
-from dsbridge.parsing import parse
+from dsbridge.explaining import explain_input
+from dsbridge.inputs import read_input
+from dsbridge.parsing import parse_input
+from dsbridge.plugins import registry
 from dsbridge.reading import Files
 
 FACTS = {"world_size": 8, "num_training_steps": 100, "hidden_size": 4096, "gpus": 8}
@@ -45,8 +47,9 @@ def understand(path: Path) -> None:
     """Parse into a spec, and predict the effective config."""
     files = Files(path.parent)
     with contextlib.suppress(InputError):
-        parse(files, [path.name], facts=FACTS)
-        explain(files, [path.name], facts=FACTS)
+        found = read_input(registry(), files, [path.name], facts=FACTS)
+        parse_input(found)
+        explain_input(found, registry())
 
 
 def seconds(work: Callable[[Path], None], paths: list[Path]) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from dsbridge.diagnostics import Code, Diagnostic, Severity
@@ -27,9 +28,7 @@ CODES = (NOT_VERIFIED, NEEDS, MAY_REFUSE, NOT_USED, REFUSED)
 ASSUMED: dict[str, Any] = {"bf16_supported": True, "fp16_supported": True}
 
 
-class Explanation(NamedTuple):
-    """What `explain` says. `config` is None when DeepSpeed is never called, or was refused before."""
-
+class _Explanation(NamedTuple):
     framework: str
     versions: Mapping[str, str]
     facts: Mapping[str, Any]
@@ -38,11 +37,23 @@ class Explanation(NamedTuple):
     config: Any
     engine: Any
     unknown: Mapping[str, tuple[str, ...]]
-    fields: tuple[Story, ...]
+    trees: Mapping[str, Any]
     batch: Mapping[str, Any]
     diagnostics: tuple[Diagnostic, ...]
     result: Outcome
     input: Input
+
+
+class Explanation(_Explanation):
+    """What `explain` says. `config` is None when DeepSpeed is never called, or was refused before.
+
+    trees: as they were before the first rule.
+    """
+
+    @cached_property
+    def fields(self) -> tuple[Story, ...]:
+        """The story of every field, told when somebody asks."""
+        return tuple(stories(self.input, self.result, self.trees))
 
 
 def explain(
@@ -64,18 +75,22 @@ def explain(
         InputError: the input cannot be read.
     """
     known = plugins or registry()
-    stated = dict(facts or {})
-    found = read_input(known, files, given, command, target, stated, versions)
-    have = found.setup.versions
-    trees = {name: copied(tree) for name, tree in found.reading.trees.items()}
+    return explain_input(read_input(known, files, given, command, target, facts, versions), known)
+
+
+def explain_input(found: Input, known: Registry) -> Explanation:
+    """The same of an input that has been read."""
+    stated, have = dict(found.stated), found.setup.versions
+    trees = dict(found.reading.trees)
     if isinstance(stated.get("model"), Mapping):
-        trees["model"] = copied(stated["model"])
+        trees["model"] = stated["model"]
     if "hidden_size" in stated:
         stated.setdefault("model.hidden_size", stated["hidden_size"])
     for name, value in stated.items():
         if "." in name:
             root, _, rest = name.partition(".")
-            store(trees.setdefault(root, {}), rest, value)
+            trees[root] = copied(trees.get(root, {}))  # what was read stays as it was
+            store(trees[root], rest, value)
     settled = {**ASSUMED, **found.reading.facts, **{n: v for n, v in stated.items() if "." not in n}}
     layers = [known.layer(name) for name in found.reader.layers]
     usual = found.reader.program
@@ -111,7 +126,7 @@ def _explained(
         config=None if outcome.config is None else _known(outcome.config),
         engine=outcome.trees.get("engine"),
         unknown=unknown,
-        fields=tuple(stories(found, outcome, trees)),
+        trees=trees,
         batch=_batch(outcome),
         diagnostics=diagnostics,
         result=outcome,

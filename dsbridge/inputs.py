@@ -14,6 +14,7 @@ from dsbridge.framework import Framework
 from dsbridge.plugins import Registry
 from dsbridge.provenance import together
 from dsbridge.reading import COMMAND, Files, Launcher, Reader, Reading, Setup, Words
+from dsbridge.rules import NOTHING
 
 NO_COMMAND = Code("IN020", "no-program", Severity.ERROR, "The launch command names no program.")
 UNKNOWN_COMMAND = Code("IN021", "unknown-command", Severity.ERROR, "No plugin reads this command.")
@@ -26,12 +27,16 @@ MAX_LAUNCHERS = 4  # srun, env, accelerate launch, ...
 
 
 class Input(NamedTuple):
-    """What is to be resolved: the framework, its trees, where they were written, and derived facts."""
+    """What is to be resolved: the framework, its trees, where they were written, and derived facts.
+
+    stated: facts that whoever asks gave; they override what was read.
+    """
 
     framework: Framework
     reader: Reader
     setup: Setup
     reading: Reading
+    stated: Mapping[str, Any] = NOTHING
 
 
 def words_of(command: Sequence[str]) -> tuple[dict[str, str], Words]:
@@ -75,12 +80,15 @@ def read_input(
     if given and command:
         hint = "Give the files, or the command after `--` that names them."
         raise InputError([TWO_INPUTS("files and a command are given at once", hint=hint)])
+    stated = dict(facts or {})
     if command:
         environ, words = words_of(command)
-        start = Setup(files, (), environ, words, facts=facts or {}, versions=versions or {})
-        return _framework(known, _launched(known, start), target)
-    start = Setup(files, tuple(given), facts=facts or {}, versions=versions or {}, assumed=True)
-    return _from_files(known, start, target)
+        start = Setup(files, (), environ, words, facts=stated, versions=versions or {})
+        found = _framework(known, _launched(known, start), target)
+    else:
+        start = Setup(files, tuple(given), facts=stated, versions=versions or {}, assumed=True)
+        found = _from_files(known, start, target)
+    return found._replace(stated=stated)
 
 
 def _from_files(known: Registry, setup: Setup, target: str) -> Input:

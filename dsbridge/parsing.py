@@ -6,7 +6,7 @@ spec's own kinds, and what the spec has no room for is kept under `deepspeed` or
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dsbridge.claims import Claim, Draft, Key, leaves_of
@@ -15,8 +15,8 @@ from dsbridge.fields import same, show
 from dsbridge.formats.document import Document, Path_
 from dsbridge.inputs import Input, read_input
 from dsbridge.plugins import Registry, registry
-from dsbridge.provenance import Source
-from dsbridge.reading import Files
+from dsbridge.provenance import Places, Source
+from dsbridge.reading import COMMAND, Files
 from dsbridge.rendering import framework_named
 from dsbridge.spec.build import build_spec
 from dsbridge.spec.consistency import PRECISION, contradictions
@@ -226,25 +226,35 @@ class _Book:
     def document(self) -> Document:
         """The spec as a mapping, each value with the place it was read from."""
         root: dict[str, Any] = {"version": 1}
-        values: dict[Path_, Source] = {}
         for path, claim in self.claims.items():
             _put(root, path.split("."), claim.value)
-            place = next((at for key in claim.keys if (at := self.at(key))), None)
-            if place:
-                values[_path(path)] = place
         own = self.input.framework.name
         for name, value in self.draft.implied.items():
             _put(root, ("frameworks", own, name), value)
-        for key in self.kept:
-            home = self.draft.homes[key[0]]
-            if home == "named":
-                continue
-            kept: Key = (("deepspeed",) if home == "deepspeed" else ("frameworks", own)) + key[1:]
-            _put(root, kept, copied(_value(self.input.reading.trees, key)))
+        homes = {key: home for key in self.kept if (home := self.home(key))}
+        for key, home in homes.items():
+            _put(root, home, copied(_value(self.input.reading.trees, key)))
+        claims = dict(self.claims)
+        places = Places(lambda: dict(self.places(claims, homes)))
+        return Document(root, next(iter(self.input.setup.given), COMMAND), places, places)
+
+    def home(self, key: Key) -> Key:
+        """Where a kept leaf stands in the spec; () for one in a file that the spec names."""
+        home = self.draft.homes[key[0]]
+        if home == "named":
+            return ()
+        return (("deepspeed",) if home == "deepspeed" else ("frameworks", self.input.framework.name)) + key[
+            1:
+        ]
+
+    def places(self, claims: Mapping[str, Claim], homes: Mapping[Key, Key]) -> Iterator[tuple[Path_, Source]]:
+        """Where each value of the spec was read."""
+        for path, claim in claims.items():
+            if place := next((at for key in claim.keys if (at := self.at(key))), None):
+                yield _path(path), place
+        for key, home in homes.items():
             if place := self.at(key):
-                values[kept] = place
-        file = next((source.file for source in values.values()), "<input>")
-        return Document(root, file, values, values)
+                yield home, place
 
     def at(self, key: Key) -> Source | None:
         return source_of(self.input, key)

@@ -61,6 +61,9 @@ class Registry:
     origins: dict[str, Origin] = field(default_factory=dict)
     codes: dict[str, tuple[Code, Origin]] = field(default_factory=dict)
     failures: list[PluginError] = field(default_factory=list)
+    # asked of the plugins once: every input wants them
+    _launchers: list[Launcher] | None = None
+    _layers: dict[str, Layer] = field(default_factory=dict)
 
     def add(self, plugin: object, origin: Origin) -> None:
         """Register one plugin and take over its frameworks.
@@ -68,6 +71,8 @@ class Registry:
         Raises:
             PluginError: it breaks the contract; nothing of it stays registered.
         """
+        self._launchers = None
+        self._layers.clear()
         try:
             self.manager.register(plugin, name=origin.plugin)
             self.manager.check_pending()
@@ -95,7 +100,10 @@ class Registry:
 
     def launchers(self) -> list[Launcher]:
         """The launchers that all plugins can read."""
-        return [launcher for found in self.manager.hook.dsbridge_launchers() if found for launcher in found]
+        if self._launchers is None:
+            found = self.manager.hook.dsbridge_launchers()
+            self._launchers = [launcher for several in found if several for launcher in several]
+        return self._launchers
 
     def layer(self, name: str) -> Layer:
         """The layer of that name.
@@ -103,10 +111,13 @@ class Registry:
         Raises:
             PluginError: no plugin has it, or two do.
         """
+        if name in self._layers:
+            return self._layers[name]
         found = [layer for layer in self.manager.hook.dsbridge_layer(name=name) if layer is not None]
         if len(found) != 1:
             raise PluginError(f"layer `{name}`: {len(found)} plugins have it, and one should")
         layer: Layer = found[0]
+        self._layers[name] = layer
         return layer
 
     def _frameworks_of(self, plugin: object) -> list[Framework]:

@@ -47,15 +47,21 @@ class Files:
         self.disk, self.bounds = memory is None or not alone, bounds
         self.left_out: dict[str, Diagnostic] = {}
         # several readers look at each file: it is read once
+        self._there: dict[str, bool] = {}
         self._texts: dict[str, str] = {}
         self._documents: dict[tuple[str, str], Document] = {}
 
     def has(self, path: str) -> bool:
         """True for a file that can be read."""
-        if _normal(path) in self.memory:
+        if path not in self._there:
+            self._there[path] = self._has(path)
+        return self._there[path]
+
+    def _has(self, path: str) -> bool:
+        if self.memory and _normal(path) in self.memory:
             return True
         try:
-            there = self.disk and (self.folder / path).is_file()
+            there = self.disk and self._at(path).is_file()
         except (OSError, ValueError):
             return False
         refusal = self.bounds.refusal(self.folder, path) if there and self.bounds else None
@@ -64,9 +70,13 @@ class Files:
         self.left_out[path] = refusal
         return False
 
+    def _at(self, path: str) -> Path:
+        """As this process finds it."""
+        return self.folder / path
+
     def is_folder(self, path: str) -> bool:
         """True for a folder on disk."""
-        return self.disk and (self.folder / path).is_dir()
+        return self.disk and self._at(path).is_dir()
 
     def text(self, path: str) -> str:
         """The text of a file.
@@ -74,16 +84,19 @@ class Files:
         Raises:
             InputError: absent, a folder, too large, no text, out of bounds.
         """
-        if _normal(path) in self.memory:
+        if path not in self._texts:
+            self._texts[path] = self._text(path)
+        return self._texts[path]
+
+    def _text(self, path: str) -> str:
+        if self.memory and _normal(path) in self.memory:
             return self.memory[_normal(path)]
         if not self.disk:
             message = f"cannot read {path}: No such file or directory"
             raise InputError([UNREADABLE(message, at=Source(path))])
         if refusal := self._refusal(path):
             raise InputError([refusal])
-        if path not in self._texts:
-            self._texts[path] = read_text(self.folder / path if self.folder != Path() else path)
-        return self._texts[path]
+        return read_text(self._at(path))
 
     def _refusal(self, path: str) -> Diagnostic | None:
         """Why a file is out of bounds."""

@@ -146,7 +146,7 @@ class _Run:
         self.config: Any = None
         self.refused: Refused | None = None
         self.unused = False
-        self.view = _View(self.trees, facts, rules.tables)
+        self.view = self.look()
         self.able = rules.active.able(self.trees)
 
     def program(self, program: Program) -> None:
@@ -183,10 +183,14 @@ class _Run:
         if moment.phase is Phase.ENGINE and "engine" not in self.trees:
             self.config = copied(self.trees.get("ds"))
             self.trees["engine"] = copied(self.config) if isinstance(self.config, dict | Unknown) else {}
-            self.changed("engine")
+            self.able.add("engine", self.trees["engine"])
+            self.view = self.look()
+        able = self.able.of(name)
+        if not able:
+            return
         writes: _Writes = {}
         view = self.view
-        for rule in self.able.of(name):
+        for rule in able:
             held = _asked(rule.when, view, rule.code)
             if held is False:
                 continue
@@ -202,12 +206,12 @@ class _Run:
         for path, (rule, value, whence, parts) in writes.items():
             before = lookup(self.trees, path)
             self.write(Step(rule, moment.phase, before, value, whence, parts), path)
-            self.changed(path)
+        if writes:
+            self.view = self.look()
 
-    def changed(self, path: str) -> None:
-        """The view is of what was; and other rules may act on what is there now."""
-        self.view = _View(self.trees, self.facts, self.book.tables)
-        self.able.add(path, lookup(self.trees, path))
+    def look(self) -> _View:
+        """A view of the trees as they are now."""
+        return _View(self.trees, self.facts, self.book.tables)
 
     def note(self, rule: OverrideRule, phase: Phase, view: _View) -> None:
         """A wish that goes nowhere."""
@@ -216,7 +220,10 @@ class _Run:
 
     def write(self, step: Step, path: str) -> None:
         """Change the tree, and remember it at the path and, for a block, at each of its leaves."""
-        store(self.trees, path, copied(step.after))
+        after = copied(step.after)
+        store(self.trees, path, after)
+        if after is not UNSET:
+            self.able.add(path, after)
         self.steps.setdefault(path, []).append(step)
 
 

@@ -6,11 +6,12 @@ their paths are in any one config, so the others are not even asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dsbridge.language import Expr
 from dsbridge.rules import OverrideRule
+from dsbridge.trees import split
 from dsbridge.values import UNSET, Unknown
 
 # paths of which one must be there; None: the condition may hold whatever is there
@@ -81,13 +82,29 @@ def _behind(value: Any) -> Paths:
     return None
 
 
+class _Node:
+    """One part of a path: who waits for the path, and the parts below it."""
+
+    __slots__ = ("below", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[str, int]] = []
+        self.below: dict[str, _Node] = {}
+
+    def every(self) -> Iterator[_Node]:
+        """It and all below it."""
+        yield self
+        for node in self.below.values():
+            yield from node.every()
+
+
 class Index:
     """Rules by the paths that they want."""
 
     def __init__(self, rules: Mapping[str, Sequence[OverrideRule]]) -> None:
         self.rules = rules
         self.always: dict[str, tuple[int, ...]] = {}
-        self.by_path: dict[str, list[tuple[str, int]]] = {}
+        self.root = _Node()
         for moment, several in rules.items():
             free = []
             for number, rule in enumerate(several):
@@ -95,64 +112,69 @@ class Index:
                 if paths is None:
                     free.append(number)
                 for path in paths or ():
-                    self.by_path.setdefault(path, []).append((moment, number))
+                    self.wait(path, moment, number)
             self.always[moment] = tuple(free)
-        self._below: dict[str, tuple[str, ...]] = {}
+
+    def wait(self, path: str, moment: str, number: int) -> None:
+        """Note that a rule waits for a path."""
+        node = self.root
+        for part in split(path):
+            node = node.below.setdefault(part, _Node())
+        node.waiting.append((moment, number))
 
     def able(self, trees: Mapping[str, Any]) -> Able:
         """Those that can act on these trees."""
-        found = Able(self)
-        for name, tree in trees.items():
-            found.add(name, tree)
-        return found
-
-    def below(self, path: str) -> tuple[str, ...]:
-        """The paths that somebody wants inside a path: all are there where it is Unknown."""
-        if path not in self._below:
-            self._below[path] = tuple(p for p in self.by_path if p.startswith(f"{path}."))
-        return self._below[path]
+        return Able(self, trees)
 
 
 class Able:
-    """The rules that can act on the trees as they are, and on what they were before."""
+    """The rules that can act on the trees as they are, or could on what they were before."""
 
-    def __init__(self, index: Index) -> None:
+    def __init__(self, index: Index, trees: Mapping[str, Any]) -> None:
         self.index = index
         self.numbers: dict[str, set[int]] = {}
-        self.known: set[str] = set()
+        self._inside(index.root, trees)
 
     def of(self, moment: str) -> Sequence[OverrideRule]:
         """A moment's rules, in their order."""
-        rules = self.index.rules.get(moment, ())
         always, more = self.index.always.get(moment, ()), self.numbers.get(moment)
-        return [rules[number] for number in (sorted(more.union(always)) if more else always)]
+        if more:
+            rules = self.index.rules[moment]
+            return [rules[number] for number in sorted(more.union(always))]
+        return [self.index.rules[moment][number] for number in always] if always else ()
 
     def add(self, path: str, value: Any) -> None:
-        """Something is at a path: it, all inside it, and what is around it."""
-        while "." in path:
-            path, _, name = path.rpartition(".")
-            value = {name: value}
-            self._there(path)
-        self._inside(path, value)
+        """Something is at a path now: it, all inside it, and what is around it."""
+        node = self.index.root
+        for part in split(path):
+            inner = node.below.get(part)
+            if inner is None:
+                return  # nobody waits for it
+            node = inner
+            self._there(node)
+        self._inside(node, value)
 
-    def _inside(self, path: str, value: Any) -> None:
-        self._there(path)
-        kind = type(value)
+    def _inside(self, node: _Node, value: Any) -> None:
+        below, kind = node.below, type(value)
         if kind is dict:
-            for key, item in value.items():
-                self._inside(f"{path}.{key}", item)
+            for name in below.keys() & value.keys():
+                self._met(below[name], value[name])
         elif kind is Unknown:
-            for below in self.index.below(path):
-                self._there(below)
-        elif kind is list or kind is tuple:
-            for number, item in enumerate(value):
-                self._inside(f"{path}.{number}", item)
+            for inner in below.values():
+                for one in inner.every():
+                    self._there(one)
         elif isinstance(value, Mapping):
-            self._inside(path, dict(value))
+            self._inside(node, dict(value))
+        elif kind is list or kind is tuple:
+            for name, inner in below.items():
+                if name.isdigit() and int(name) < len(value):
+                    self._met(inner, value[int(name)])
 
-    def _there(self, path: str) -> None:
-        if path in self.known:
-            return
-        self.known.add(path)
-        for moment, number in self.index.by_path.get(path, ()):
+    def _met(self, node: _Node, value: Any) -> None:
+        self._there(node)
+        if node.below:
+            self._inside(node, value)
+
+    def _there(self, node: _Node) -> None:
+        for moment, number in node.waiting:
             self.numbers.setdefault(moment, set()).add(number)

@@ -88,10 +88,15 @@ def test_what_a_condition_waits_for(condition: Expr, paths: tuple[str, ...] | No
     assert wanted(condition) == (None if paths is None else set(paths))
 
 
-def able(trees: dict[str, Any], paths: list[str]) -> Able:
-    index = Index({})
-    index.by_path.update({path: [("moment", number)] for number, path in enumerate(paths)})
-    return index.able(trees)
+def index(paths: list[str]) -> Index:
+    made = Index({})
+    for number, path in enumerate(paths):
+        made.wait(path, "moment", number)
+    return made
+
+
+def known(able: Able) -> set[str]:
+    return {PATHS[number] for number in able.numbers.get("moment", ())}
 
 
 KEYS = st.sampled_from(["a", "b", "c"])
@@ -103,16 +108,17 @@ TREES = st.dictionaries(
         max_leaves=6,
     ),
 )
-PATHS = [f"ds.{'.'.join(parts)}" for parts in ("a", "ab", "abc", "b", "a0", "b1a", "ca", "cab")] + ["ds"]
+PATHS = [f"ds.{'.'.join(parts)}" for parts in ("a", "ab", "abc", "b", "a0", "b1a", "ca", "cab")]
+PATHS.append("ds")
 
 
 @given(TREES, st.sampled_from(PATHS), st.one_of(st.integers(), TREES))
 def test_what_is_there_is_known_before_and_after_a_write(tree: Any, path: str, value: Any) -> None:
     trees: dict[str, Any] = {"ds": tree}
-    found = able(trees, PATHS)
-    assert {p for p in PATHS if lookup(trees, p) is not UNSET} <= found.known
+    found = index(PATHS).able(trees)
+    assert {p for p in PATHS if lookup(trees, p) is not UNSET} == known(found)
     if path == "ds" or any(isinstance(lookup(trees, path.rsplit(".", n)[0]), list) for n in range(4)):
         return
     store(trees, path, value)
     found.add(path, lookup(trees, path))
-    assert {p for p in PATHS if lookup(trees, p) is not UNSET} <= found.known
+    assert {p for p in PATHS if lookup(trees, p) is not UNSET} <= known(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -49,12 +50,12 @@ def read_text(path: Path | str) -> str:
     file = Path(path)
     at = Source(str(path))
     try:
-        size = file.stat().st_size
-        if file.is_dir():
+        about = file.stat()
+        if stat.S_ISDIR(about.st_mode):
             raise InputError([UNREADABLE(f"{path} is a folder, not a file", at=at)])
-        if size > MAX_BYTES:
-            raise InputError([_too_large(f"{path} has {size:,} bytes", at)])
-        data = _bytes(file)
+        if about.st_size > MAX_BYTES:
+            raise InputError([_too_large(f"{path} has {about.st_size:,} bytes", at)])
+        data = _bytes(file, regular=stat.S_ISREG(about.st_mode))
         if len(data) > MAX_BYTES:
             raise InputError([_too_large(f"{path} does not end", at)])
     except OSError as error:
@@ -65,9 +66,9 @@ def read_text(path: Path | str) -> str:
     return decode(data, str(path))
 
 
-def _bytes(file: Path) -> bytes:
+def _bytes(file: Path, *, regular: bool) -> bytes:
     """What is in it, as far as it is read: a device or a pipe has no size of its own."""
-    if file.is_file():
+    if regular:
         return file.read_bytes()
     with file.open("rb") as stream:
         return stream.read(MAX_BYTES + 1)

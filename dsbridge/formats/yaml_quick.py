@@ -28,12 +28,10 @@ def quick_value(text: str, scalar: Callable[[str], Any], *, last_wins: bool) -> 
 
     scalar: of an unquoted one. last_wins: of two equal keys the last counts; else they are not quick.
     """
-    if "!" in text or "&" in text or "*" in text or _may_be_deep(text):
+    if "!" in text or "&" in text or "*" in text or _may_be_deep(text) or _may_be_large(text):
         return NOT_QUICK
     try:
-        node, count = _composed(text)
-        if count > MAX_NODES:
-            return NOT_QUICK
+        node = _composed(text)
         return None if node is None else _made(node, scalar, last_wins, MAX_DEPTH)
     except (yaml.YAMLError, _Unusual, RecursionError):
         return NOT_QUICK
@@ -48,14 +46,17 @@ def _may_be_deep(text: str) -> bool:
     return text.count("[") + text.count("{") > MAX_DEPTH or " " * 100 in text or bool(_ROW.search(text))
 
 
+def _may_be_large(text: str) -> bool:
+    """Each node but the first stands after one of these, or is the value of one that does."""
+    return 2 * sum(map(text.count, ":,-?[")) > MAX_NODES
+
+
 @lru_cache(maxsize=4)
-def _composed(text: str) -> tuple[Any, int]:
-    """The nodes of a text and at least as many as they are: one file is read in several ways."""
+def _composed(text: str) -> Any:
+    """The nodes of a text: one file is read in several ways."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
     try:
-        # each node but the first stands after one of these
-        marks = text.count(":") + text.count(",") + text.count("-") + text.count("?") + text.count("[")
-        return loader.get_single_node(), 1 + 2 * marks
+        return loader.get_single_node()
     finally:
         loader.dispose()
 

@@ -33,12 +33,15 @@ def leaves(spec: ParallelSpec) -> dict[str, Any]:
 
 
 def _walk(part: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, declared in declared_fields(type(part)).items():
-        value = getattr(part, attribute(key))
-        if isinstance(declared, Section):
-            yield from _walk(value, f"{prefix}{key}.")
-        elif value is not UNSET and prefix + key not in PASSED_THROUGH:
-            yield prefix + key, value
+    empty = part.__empty__
+    for name, value in vars(part).items():
+        if value is empty[name]:
+            continue  # nobody said anything
+        path = prefix + name.rstrip("_")
+        if isinstance(value, Part):
+            yield from _walk(value, f"{path}.")
+        elif path not in PASSED_THROUGH:
+            yield path, value
 
 
 def leaf_paths(of: type[Part] = ParallelSpec, prefix: str = "") -> Iterator[str]:

@@ -44,20 +44,22 @@ class Section(NamedTuple):
 class Part:
     """A frozen group of fields, made with keywords; equal if all fields are."""
 
-    __declared__: dict[str, Meaning | Section] = {}  # noqa: RUF012 - filled for each subclass, then constant
+    # filled for each subclass, then constant: by the user's key, and by attribute what nobody gave
+    __declared__: dict[str, Meaning | Section] = {}  # noqa: RUF012
+    __empty__: dict[str, Any] = {}  # noqa: RUF012
 
     def __init_subclass__(cls) -> None:
-        cls.__declared__ = {
-            name: declared for name, declared in vars(cls).items() if isinstance(declared, Meaning | Section)
-        }
+        own = {n: found for n, found in vars(cls).items() if isinstance(found, Meaning | Section)}
+        cls.__declared__ = {name.rstrip("_"): declared for name, declared in own.items()}
+        # a group that nobody filled is one and the same everywhere: it is frozen
+        cls.__empty__ = {n: found.of() if isinstance(found, Section) else UNSET for n, found in own.items()}
 
     def __init__(self, **values: Any) -> None:
-        unknown = values.keys() - self.__declared__.keys()
+        unknown = values.keys() - self.__empty__.keys()
         if unknown:
             raise TypeError(f"{type(self).__name__} has no field {', '.join(sorted(unknown))}")
-        for name, declared in self.__declared__.items():
-            empty = declared.of() if isinstance(declared, Section) else UNSET
-            self.__dict__[name] = values.get(name, empty)
+        self.__dict__.update(self.__empty__)
+        self.__dict__.update(values)
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"a spec is frozen: {type(self).__name__}.{name} cannot be set")
@@ -95,7 +97,7 @@ def section(of: type[Part], doc: str) -> Any:
 
 def declared_fields(of: type[Part]) -> dict[str, Meaning | Section]:
     """The fields of a spec part by the key the user writes (`global_` is `global` in a file)."""
-    return {name.rstrip("_"): declared for name, declared in of.__declared__.items()}
+    return of.__declared__
 
 
 def attribute(key: str) -> str:
