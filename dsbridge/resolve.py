@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from dsbridge.language import LanguageError, View, evaluate
+from dsbridge.language import LanguageError, evaluate
 from dsbridge.language.groups import Here
 from dsbridge.language.logic import merged_needs
 from dsbridge.language.origins import origin, origins
+from dsbridge.questions import View, asked
 from dsbridge.ruleindex import Index
 from dsbridge.rules import Call, Layer, Moment, OverrideRule, Phase, Program, Step, Versions, applies
 from dsbridge.trees import copied, lookup, store
@@ -108,31 +109,6 @@ def _book(layers: Sequence[Layer], versions: Versions) -> Book:
 _Writes: TypeAlias = dict[str, tuple[OverrideRule, Any, str, dict[str, str]]]
 
 
-class _Seen(dict[str, Any]):
-    """Values by path, each looked up once."""
-
-    def __init__(self, trees: Mapping[str, Any]) -> None:
-        super().__init__()
-        self.trees = trees
-
-    def __missing__(self, path: str) -> Any:
-        found = self[path] = lookup(self.trees, path)
-        return found
-
-
-class _View:
-    """What expressions see: the trees as they are, until somebody writes."""
-
-    def __init__(self, trees: Mapping[str, Any], facts: Mapping[str, Any], tables: Mapping[str, Any]) -> None:
-        self.facts = facts
-        self.here: tuple[str, Any] = ("", UNSET)
-        self.get = _Seen(trees).__getitem__
-        self.table = tables.__getitem__
-
-    def fact(self, name: str) -> Any:
-        return self.facts.get(name, Unknown(frozenset({name})))
-
-
 class _Run:
     """One resolution in progress."""
 
@@ -146,7 +122,7 @@ class _Run:
         self.config: Any = None
         self.refused: Refused | None = None
         self.unused = False
-        self.view = self.look()
+        self.view = View(self.trees, facts, rules.tables)
         self.able = rules.active.able(self.trees)
 
     def program(self, program: Program) -> None:
@@ -161,7 +137,7 @@ class _Run:
 
     def call(self, call: Call) -> None:
         """Run moments over another tree and keep nothing but a refusal."""
-        held = _asked(call.when, self.view, call.name)
+        held = asked(call.when, self.view, call.name)
         if held is False:
             return
         inner = _Run(self.book, {**self.trees, "ds": self.trees.get(call.tree, {})}, self.facts)
@@ -184,16 +160,17 @@ class _Run:
             self.config = copied(self.trees.get("ds"))
             self.trees["engine"] = copied(self.config) if isinstance(self.config, dict | Unknown) else {}
             self.able.add("engine", self.trees["engine"])
-            self.view = self.look()
-        able = self.able.of(name)
-        if not able:
+            self.view.forget(("engine",))
+        questions = self.able.of(name)
+        if not questions:
             return
         writes: _Writes = {}
         view = self.view
-        for rule in able:
-            held = _asked(rule.when, view, rule.code)
+        for question in questions:
+            held = question.answer(view)
             if held is False:
                 continue
+            rule = question.rule
             if rule.refuses is not None:
                 if not isinstance(held, Unknown):
                     self.refused = _refused(rule, moment.phase, view)
@@ -207,13 +184,9 @@ class _Run:
             before = lookup(self.trees, path)
             self.write(Step(rule, moment.phase, before, value, whence, parts), path)
         if writes:
-            self.view = self.look()
+            view.forget(tuple({path.partition(".")[0] for path in writes}))
 
-    def look(self) -> _View:
-        """A view of the trees as they are now."""
-        return _View(self.trees, self.facts, self.book.tables)
-
-    def note(self, rule: OverrideRule, phase: Phase, view: _View) -> None:
+    def note(self, rule: OverrideRule, phase: Phase, view: View) -> None:
         """A wish that goes nowhere."""
         wish = _valued(rule.asked, view, rule.code)
         self.notes.append(Step(rule, phase, wish, UNSET, origin(rule.asked, view)))
@@ -251,23 +224,14 @@ def resolve(
     )
 
 
-def _asked(condition: Any, view: View, code: str) -> Any:
-    """True, False or Unknown."""
-    try:
-        value = evaluate(condition, view)
-    except LanguageError as error:
-        return Unknown(frozenset({f"what {code} does here ({error})"}))
-    return value if isinstance(value, Unknown) else bool(value)
-
-
-def _valued(expression: Any, view: View, code: str) -> Any:
+def _valued(expression: Any, view: Any, code: str) -> Any:
     try:
         return evaluate(expression, view)
     except LanguageError as error:
         return Unknown(frozenset({f"what {code} does here ({error})"}))
 
 
-def _refused(rule: OverrideRule, phase: Phase, view: _View) -> Refused:
+def _refused(rule: OverrideRule, phase: Phase, view: View) -> Refused:
     assert rule.refuses is not None
     message = _valued(rule.refuses.message, view, rule.code)
     fields = _valued(rule.refuses.fields, view, rule.code)
@@ -276,7 +240,7 @@ def _refused(rule: OverrideRule, phase: Phase, view: _View) -> Refused:
     return Refused(rule, phase, str(kind), "…" if isinstance(message, Unknown) else str(message), known)
 
 
-def _collect(writes: _Writes, rule: OverrideRule, held: Any, view: _View) -> None:
+def _collect(writes: _Writes, rule: OverrideRule, held: Any, view: View) -> None:
     """Note what a rule would write; a condition nobody can decide makes the value Unknown."""
     if isinstance(rule.writes, str):
         paths: Any = [rule.writes]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dsbridge.language import Expr
+from dsbridge.questions import Question
 from dsbridge.rules import OverrideRule
 from dsbridge.trees import split
 from dsbridge.values import UNSET, Unknown
@@ -102,7 +103,7 @@ class Index:
     """Rules by the paths that they want."""
 
     def __init__(self, rules: Mapping[str, Sequence[OverrideRule]]) -> None:
-        self.rules = rules
+        self.questions = {moment: [Question(rule) for rule in several] for moment, several in rules.items()}
         self.always: dict[str, tuple[int, ...]] = {}
         self.root = _Node()
         for moment, several in rules.items():
@@ -135,13 +136,13 @@ class Able:
         self.numbers: dict[str, set[int]] = {}
         self._inside(index.root, trees)
 
-    def of(self, moment: str) -> Sequence[OverrideRule]:
-        """A moment's rules, in their order."""
+    def of(self, moment: str) -> Sequence[Question]:
+        """The conditions of a moment's rules, in their order."""
         always, more = self.index.always.get(moment, ()), self.numbers.get(moment)
         if more:
-            rules = self.index.rules[moment]
-            return [rules[number] for number in sorted(more.union(always))]
-        return [self.index.rules[moment][number] for number in always] if always else ()
+            every = self.index.questions[moment]
+            return [every[number] for number in sorted(more.union(always))]
+        return [self.index.questions[moment][number] for number in always] if always else ()
 
     def add(self, path: str, value: Any) -> None:
         """Something is at a path now: it, all inside it, and what is around it."""

@@ -9,7 +9,7 @@ import pytest
 
 from dsbridge.cli.rulepage import all_layers, effect, rule_text, versions_text
 from dsbridge.language import evaluate
-from dsbridge.resolve import _View
+from dsbridge.questions import View
 from dsbridge.rules import Call, Layer, Loudness, OverrideRule
 from dsbridge.trees import store
 from dsbridge.values import Unknown
@@ -23,7 +23,7 @@ def ids(value: Any) -> str:
     return value.code if isinstance(value, OverrideRule) else ""
 
 
-def view(layer: Layer, rule: OverrideRule, example: dict[str, Any]) -> _View:
+def view(layer: Layer, rule: OverrideRule, example: dict[str, Any]) -> View:
     """The trees and facts of an example, with the tables of a version in which the rule holds."""
     trees: dict[str, Any] = {}
     facts: dict[str, Any] = {}
@@ -36,7 +36,7 @@ def view(layer: Layer, rule: OverrideRule, example: dict[str, Any]) -> _View:
         else:
             store(trees.setdefault(root, {}), rest, value)
     versions = {proof.package: proof.version for proof in rule.evidence}
-    return _View(trees, facts, Tables(layer, versions))
+    return View(trees, facts, Tables(layer, versions))
 
 
 class Tables(dict[str, Any]):
