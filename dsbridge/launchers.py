@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import PurePath
 from typing import Any
 
 from dsbridge.provenance import Source
@@ -54,7 +53,7 @@ def split_options(
 
 def name_of(word: str) -> str:
     """The program's name without its folder."""
-    return PurePath(word).name
+    return word.rstrip("/").rpartition("/")[2]
 
 
 def is_python(word: str) -> bool:

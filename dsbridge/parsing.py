@@ -103,6 +103,7 @@ def parse_input(found: Input) -> Parsed:
         book.claim(claim)
     book.leftovers()
     loaded = book.checked()
+    book.tell()
     book.named_configs()
     return Parsed(
         found.framework.name,
@@ -123,7 +124,12 @@ class _Book:
     def __init__(self, found: Input, draft: Draft) -> None:
         self.input, self.draft = found, draft
         self.claims: dict[str, Claim] = {}
+        trees = found.reading.trees
+        self.leaves = [
+            (home, list(leaves_of(trees.get(name, {}), (name,)))) for name, home in draft.homes.items()
+        ]
         self.kept: list[Key] = []
+        self.lost: list[tuple[Key, Any]] = []
         self.unclaimed: list[Unclaimed] = []
         self.found: list[Diagnostic] = []
 
@@ -154,25 +160,28 @@ class _Book:
     def leftovers(self) -> None:
         """Every leaf that no claim took: kept where its tree belongs, or told."""
         taken = self.draft.consumed.union(*(claim.keys for claim in self.claims.values()))
-        self.kept, self.unclaimed = [], []
-        for name, home in self.draft.homes.items():
-            for key, value in leaves_of(self.input.reading.trees.get(name, {}), (name,)):
-                if len(key) == 1 or any(key[:n] in taken for n in range(2, len(key) + 1)):
+        self.kept, self.lost = [], []
+        for home, leaves in self.leaves:
+            for key, value in leaves:
+                if len(key) == 1 or key in taken or any(key[:n] in taken for n in range(2, len(key))):
                     continue
                 if home and not _unknown(value) and key not in self.draft.lost:
                     self.kept.append(key)
                 else:
-                    self.unclaimed.append(Unclaimed(_dotted(key[1:]), self.at(key)))
-                    self.found.append(self.lost(key, value))
+                    self.lost.append((key, value))
+
+    def tell(self) -> None:
+        """What is lost, each with its place."""
+        for key, value in self.lost:
+            self.unclaimed.append(Unclaimed(_dotted(key[1:]), self.at(key)))
+            self.found.append(self.why_lost(key, value))
 
     def named_configs(self) -> None:
         """A DeepSpeed config that was named and not read: what it says is missing from the spec."""
         if "ds" in self.input.reading.trees:
             return
         trees, before = self.input.reading.trees, len(self.found)
-        lost = [entry.key for entry in self.unclaimed]
-        for key in [*self.kept, *(k for k in self.leaves() if _dotted(k[1:]) in lost)]:
-            value = _value(trees, key)
+        for key, value in [*((key, _value(trees, key)) for key in self.kept), *self.lost]:
             if key[-1] in NAMES_A_CONFIG and isinstance(value, str) and value:
                 self.found.append(self.not_read(f"`{_dotted(key[1:])}: {value}`", key))
         problem = lookup(trees, "dsfile.problem")
@@ -186,13 +195,7 @@ class _Book:
         hint = "Give the command where the file is, or correct the path."
         return CONFIG_GONE(message, hint=hint, key=_dotted(key[1:]), at=self.at(key))
 
-    def leaves(self) -> Iterable[Key]:
-        """Every leaf of the trees that are accounted for."""
-        for name in self.draft.homes:
-            for key, _ in leaves_of(self.input.reading.trees.get(name, {}), (name,)):
-                yield key
-
-    def lost(self, key: Key, value: Any) -> Diagnostic:
+    def why_lost(self, key: Key, value: Any) -> Diagnostic:
         """Why a leaf is not in the spec."""
         name, at = _dotted(key[1:]), self.at(key)
         if _unknown(value):
@@ -210,13 +213,13 @@ class _Book:
             if not problems:
                 return Loaded(spec, document)
             gone = [p for p in self.claims if any(_below(p, problem.key or "") for problem in problems)]
-            placed = [problem.at(document.at(_path(problem.key))) for problem in problems]
             if not gone:
-                raise InputError(placed)
+                raise InputError([problem.at(document.at(_path(problem.key))) for problem in problems])
             # a block of the other number format lies in most configs, unused: no news
-            told = [d for d in placed if d.code != PRECISION.code]
             self.found += [
-                CONTRADICTION(d.message, hint=d.hint, key=d.key, at=document.at(_path(d.key))) for d in told
+                CONTRADICTION(d.message, hint=d.hint, key=d.key, at=document.at(_path(d.key)))
+                for d in problems
+                if d.code != PRECISION.code
             ]
             for path in gone:
                 del self.claims[path]

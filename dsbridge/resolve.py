@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from dsbridge.language import LanguageError, evaluate
+from dsbridge.language import Expr, LanguageError, evaluate
 from dsbridge.language.groups import Here
 from dsbridge.language.logic import merged_needs
 from dsbridge.language.origins import origin, origins
@@ -262,4 +262,7 @@ def _collect(writes: _Writes, rule: OverrideRule, held: Any, view: View) -> None
                 f"{writes[path][0].code} and {rule.code} both write {path} in moment {rule.moment}: "
                 "give one a later moment, or conditions that exclude each other"
             )
-        writes[path] = (rule, value, origin(rule.value, local), origins(rule.value, local))
+        if isinstance(rule.value, Expr):
+            writes[path] = (rule, value, origin(rule.value, local), origins(rule.value, local))
+        else:
+            writes[path] = (rule, value, "", {})

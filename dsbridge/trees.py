@@ -69,14 +69,15 @@ def store(tree: dict[str, Any], path: str, value: Any) -> None:
 def copied(value: Any) -> Any:
     """A copy of the containers; scalars are shared."""
     kind = type(value)
-    if kind is dict or (kind not in _SCALARS and isinstance(value, Mapping)):
-        return {k: v if type(v) in _SCALARS else copied(v) for k, v in value.items()}
+    if kind is dict or (kind not in PLAIN and isinstance(value, Mapping)):
+        return {k: v if type(v) in PLAIN else copied(v) for k, v in value.items()}
     if kind is list:
         return [copied(item) for item in value]
     return value
 
 
-_SCALARS = frozenset({str, int, float, bool, type(None), Unknown})
+# types that are asked first, because most values are of one: nothing is inside them
+PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
 def flat(value: Any, path: str = "") -> dict[str, Any]:

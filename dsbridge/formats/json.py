@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_right
 from functools import cache
 from typing import Any
 
@@ -24,6 +25,7 @@ _TOKEN = re.compile(
 )
 MAX_DEPTH = 200
 MAX_VALUES = 200_000  # the index of a very large model has 100,000
+_LINE = re.compile(r"\n")
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _LONG = re.compile(r"\d{4301}")  # CPython converts no longer integers
 
@@ -112,70 +114,67 @@ def _plain(value: Any) -> Any:
 class _Open:
     """An open mapping or list."""
 
+    __slots__ = ("index", "key", "listed", "path")
+
     def __init__(self, path: Path_, listed: bool) -> None:
         self.path, self.listed, self.index = path, listed, 0
         self.key: str | None = None
 
+    def inside(self) -> Path_:
+        """The path of the value that comes next."""
+        return (*self.path, self.index if self.listed else (self.key or ""))
+
 
 def _places(text: str, file: str) -> tuple[dict[Path_, Source], dict[Path_, Source]]:
     """Where each key and value stands. Only places: a text that is not JSON gives what it can."""
-    keys: dict[Path_, Source] = {}
-    values: dict[Path_, Source] = {}
+    keys: dict[Path_, int] = {}
+    values: dict[Path_, int] = {}
     stack: list[_Open] = []
-    line, start = 1, 0  # the line of the token, and where that line begins
+    top: _Open | None = None
     for match in _TOKEN.finditer(text):
-        at = Source(file, line, match.start() - start + 1)
-        if match.lastgroup == "space":
-            newlines = match[0].count("\n")
-            if newlines:
-                line, start = line + newlines, match.start() + match[0].rindex("\n") + 1
-        elif match.lastgroup == "mark":
-            _mark(match[0], at, stack, values)
+        token, kind = match[0], match.lastgroup
+        if token in "{[":
+            path = top.inside() if top else ()
+            values[path] = match.start()
+            top = _Open(path, token == "[")
+            stack.append(top)
+            if len(stack) > MAX_DEPTH:
+                raise InputError([_deep(file)])
+        elif kind == "mark":
+            if token == "," and top:
+                top.index, top.key = top.index + 1, None
+            elif token in "}]" and top:
+                stack.pop()
+                top = stack[-1] if stack else None
+        elif kind == "space":
+            pass
+        elif top and top.key is None and not top.listed:
+            top.key = _name(token, kind)
+            path = (*top.path, top.key)
+            keys[path] = match.start()
         else:
-            _scalar(match, at, stack, keys, values)
-        if len(stack) > MAX_DEPTH:
-            raise InputError([_deep(file)])
-        if len(values) > MAX_VALUES:
-            raise InputError([TOO_LARGE(f"more than {MAX_VALUES:,} values", at=at)])
-    return keys, values
+            values[top.inside() if top else ()] = match.start()
+            if len(values) > MAX_VALUES:
+                at = _sources(text, file, {(): match.start()})[()]
+                raise InputError([TOO_LARGE(f"more than {MAX_VALUES:,} values", at=at)])
+    return _sources(text, file, keys), _sources(text, file, values)
 
 
-def _mark(mark: str, at: Source, stack: list[_Open], values: dict[Path_, Source]) -> None:
-    if mark in "{[":
-        path = _path(stack)
-        values[path] = at
-        stack.append(_Open(path, mark == "["))
-    elif mark in "}]" and stack:
-        stack.pop()
-    elif mark == "," and stack:
-        stack[-1].index += 1
-        stack[-1].key = None
+def _name(token: str, kind: str | None) -> str:
+    """What a key says."""
+    if kind != "text" or "\\" not in token:
+        return token[1:-1] if kind == "text" else token
+    try:
+        return str(json.loads(token))
+    except ValueError:
+        return token[1:-1]
 
 
-def _scalar(
-    match: re.Match[str],
-    at: Source,
-    stack: list[_Open],
-    keys: dict[Path_, Source],
-    values: dict[Path_, Source],
-) -> None:
-    frame = stack[-1] if stack else None
-    if frame and not frame.listed and frame.key is None:
-        name = match[0]
-        if match.lastgroup == "text":
-            try:
-                name = json.loads(name)
-            except ValueError:
-                name = name[1:-1]
-        frame.key = name
-        path: Path_ = (*frame.path, name)
-        keys[path] = at
-    else:
-        values[_path(stack)] = at
-
-
-def _path(stack: list[_Open]) -> Path_:
-    if not stack:
-        return ()
-    frame = stack[-1]
-    return (*frame.path, frame.index if frame.listed else (frame.key or ""))
+def _sources(text: str, file: str, offsets: dict[Path_, int]) -> dict[Path_, Source]:
+    """Offsets, in the order of the text or not, as lines and columns."""
+    starts = [0, *(match.end() for match in _LINE.finditer(text))]
+    found = {}
+    for path, offset in offsets.items():
+        line = bisect_right(starts, offset)
+        found[path] = Source(file, line, offset - starts[line - 1] + 1)
+    return found

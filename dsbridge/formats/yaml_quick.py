@@ -28,10 +28,10 @@ def quick_value(text: str, scalar: Callable[[str], Any], *, last_wins: bool) -> 
 
     scalar: of an unquoted one. last_wins: of two equal keys the last counts; else they are not quick.
     """
-    if "!" in text or "&" in text or "*" in text or _may_be_deep(text) or _may_be_large(text):
-        return NOT_QUICK
     try:
         node = _composed(text)
+        if node is NOT_QUICK:
+            return NOT_QUICK
         return None if node is None else _made(node, scalar, last_wins, MAX_DEPTH)
     except (yaml.YAMLError, _Unusual, RecursionError):
         return NOT_QUICK
@@ -53,7 +53,9 @@ def _may_be_large(text: str) -> bool:
 
 @lru_cache(maxsize=4)
 def _composed(text: str) -> Any:
-    """The nodes of a text: one file is read in several ways."""
+    """The nodes of a text, or NOT_QUICK. Kept for a moment: one file is read in several ways."""
+    if "!" in text or "&" in text or "*" in text or _may_be_deep(text) or _may_be_large(text):
+        return NOT_QUICK
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
     try:
         return loader.get_single_node()

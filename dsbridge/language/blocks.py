@@ -7,17 +7,19 @@ from typing import Any
 
 from dsbridge.language import op
 from dsbridge.language.logic import merged_needs
-from dsbridge.trees import copied
+from dsbridge.trees import PLAIN, copied
 from dsbridge.values import UNSET, Unknown
 
 
 def unknown_in(value: Any) -> Iterator[Unknown]:
     """Every Unknown at any depth."""
-    if isinstance(value, Unknown):
+    kind = type(value)
+    if kind is Unknown:
         yield value
-    elif isinstance(value, Mapping):
+    elif kind is dict or isinstance(value, Mapping):
         for item in value.values():
-            yield from unknown_in(item)
+            if type(item) not in PLAIN:
+                yield from unknown_in(item)
     elif isinstance(value, list | tuple):
         for item in value:
             yield from unknown_in(item)
@@ -49,8 +51,7 @@ def block_problem(value: Any, name: str, classes: Any) -> Any:
     needs = list(unknown_in(value))
     if isinstance(value, Unknown) or any(not need.needs <= _NUMBERS for need in needs):
         return merged_needs(needs)
-    value = without_unknown(value)
-    found = classes.problem(name, value)
+    found = classes.problem(name, without_unknown(value) if needs else value)
     return UNSET if found is None else {**found._asdict(), "fields": list(found.fields)}
 
 
@@ -60,7 +61,7 @@ def block_values(value: Any, name: str, classes: Any) -> Any:
     needs = list(unknown_in(value))
     if isinstance(value, Unknown):
         return merged_needs(needs)
-    found = classes.values(name, without_unknown(value))
+    found = classes.values(name, without_unknown(value) if needs else value)
     if found is not None and needs:
         found = copied(found)
         _put_back(found, value)

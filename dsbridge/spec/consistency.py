@@ -95,6 +95,8 @@ def _nvme(spec: ParallelSpec) -> Iterator[Diagnostic]:
 
 
 def _sharding(spec: ParallelSpec) -> Iterator[Diagnostic]:
+    if spec.fsdp == type(spec.fsdp)():
+        return
     paths = leaves(spec)
     zero = [p for p in paths if p.startswith("zero.") and p != "zero.stage"]
     if spec.zero.stage not in (UNSET, 0):
@@ -115,10 +117,11 @@ def _sharding(spec: ParallelSpec) -> Iterator[Diagnostic]:
 
 
 def _precision(spec: ParallelSpec) -> Iterator[Diagnostic]:
-    paths, dtype = leaves(spec), spec.precision.dtype
+    dtype = spec.precision.dtype
     for other in ("fp16", "bf16"):
-        found = [p for p in paths if p.startswith(f"precision.{other}.")]
-        if found and dtype not in (other, AUTO):
+        block = getattr(spec.precision, other)
+        if block != type(block)() and dtype not in (other, AUTO):
+            found = [p for p in leaves(spec) if p.startswith(f"precision.{other}.")]
             has = "is not given" if dtype is UNSET else f"is {dtype}"
             yield PRECISION(
                 f"`{found[0]}` is for {other} training, but `precision.dtype` {has}",

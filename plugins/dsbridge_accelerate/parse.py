@@ -60,8 +60,9 @@ def _decline(given: Given, reading: Reading) -> None:
     problem = launch.get("file_problem")
     if problem:
         raise InputError([UNREADABLE(f"{launch.get('config_file')}: {problem['message']}")])
-    kind, where = given.top.get("distributed_type"), at.get(f"{given.tree}.distributed_type")
+    kind = given.top.get("distributed_type")
     if kind == "MEGATRON_LM":
+        where = at.get(f"{given.tree}.distributed_type")
         message = "`distributed_type: MEGATRON_LM`: dsbridge does DeepSpeed and FSDP, not Megatron-LM"
         hint = "tp, pipeline and sequence parallelism of Megatron-LM have no counterpart there."
         raise InputError([MEGATRON(message, hint=hint, key="distributed_type", at=where)])

@@ -13,7 +13,7 @@ from datetime import date
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from dsbridge.rulebook import COMMAND, Document, Places, Words, copied, read_yaml, scalar_1_1
+from dsbridge.rulebook import COMMAND, Document, Files, Places, Words, copied, read_yaml, scalar_1_1
 from dsbridge.sdk import InputError, Source
 
 # omegaconf 2.4.0, _yaml.py get_yaml_loader
@@ -46,10 +46,11 @@ def scalar(text: str) -> Any:
     return value
 
 
-def read_settings(text: str, file: str) -> Settings:
+def read_settings(files: Files, file: str) -> Settings:
     """The training YAML."""
+    text = files.text(file)
     try:
-        document = read_yaml(text, file, as_pyyaml=True)
+        document = files.yaml(file)
     except InputError as error:
         return Settings({}, {}, {}, _refusal(text, str(error)))
     if document.value is None:
@@ -57,8 +58,13 @@ def read_settings(text: str, file: str) -> Settings:
     if not isinstance(document.value, dict):
         message = "Cannot merge incompatible container types"
         return Settings({}, {}, {}, {"type": "TypeError", "message": message, "older": True})
-    values = read_yaml(text, file, as_pyyaml=True, scalar=scalar).value
-    problem = _duplicate(text) or _interpolation(values)
+    problem = None
+    try:
+        values = read_yaml(text, file, scalar=scalar).value
+    except InputError as error:
+        problem = _duplicate(error)
+        values = read_yaml(text, file, as_pyyaml=True, scalar=scalar).value
+    problem = problem or _interpolation(values)
     return Settings(values, Places(lambda: _sources(document)), document.value, problem)
 
 
@@ -77,15 +83,12 @@ def _refusal(text: str, message: str) -> dict[str, Any]:
     return {"type": "ConstructorError", "message": "…", "older": True, "why": message}
 
 
-def _duplicate(text: str) -> dict[str, Any] | None:
+def _duplicate(error: InputError) -> dict[str, Any] | None:
     """Two equal keys, which OmegaConf refuses."""
-    try:
-        read_yaml(text)
-    except InputError as error:
-        for finding in error.diagnostics:
-            if finding.code == "IN003":
-                key = str(finding.key).rpartition(".")[2]
-                return {"type": "ConstructorError", "message": f"…found duplicate key {key}…", "older": False}
+    for finding in error.diagnostics:
+        if finding.code == "IN003":
+            key = str(finding.key).rpartition(".")[2]
+            return {"type": "ConstructorError", "message": f"…found duplicate key {key}…", "older": False}
     return None
 
 
@@ -131,7 +134,7 @@ def override(settings: Settings, words: Words) -> Settings:
 def _parsed(text: str) -> Any:
     """The text after `=`, which is YAML."""
     try:
-        found = read_settings(f"value: {text}", COMMAND)
+        found = read_settings(Files(memory={COMMAND: f"value: {text}"}), COMMAND)
     except (InputError, ValueError):
         return text
     return found.values.get("value", text) if found.problem is None else text

@@ -116,7 +116,7 @@ def _file(files: Files, name: str) -> Settings:
     if not files.has(name):
         gone = {"type": "FileNotFoundError", "message": "…No such file or directory…", "older": True}
         return Settings({}, {}, {}, {**gone, "file": name})
-    return read_settings(files.text(name), name)
+    return read_settings(files, name)
 
 
 def index_of(lf: Mapping[str, Any], files: Files) -> dict[str, Any]:
