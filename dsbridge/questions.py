@@ -28,9 +28,11 @@ class Seen(dict[str, Any]):
     def __init__(self, trees: Mapping[str, Any]) -> None:
         super().__init__()
         self.trees = trees
+        self.of_tree: dict[str, list[str]] = {}
 
     def __missing__(self, path: str) -> Any:
         found = self[path] = lookup(self.trees, path)
+        self.of_tree.setdefault(path.partition(".")[0], []).append(path)
         return found
 
 
@@ -76,11 +78,11 @@ class View:
         """A fact, or Unknown({name})."""
         return self.facts.get(name, Unknown(frozenset({name})))
 
-    def forget(self, trees: tuple[str, ...]) -> None:
-        """These trees have changed."""
-        for known in (self.seen, self.tokens):
-            for path in [path for path in known if path.startswith(trees)]:
-                del known[path]
+    def forget(self, tree: str) -> None:
+        """This tree has changed."""
+        for path in self.seen.of_tree.pop(tree, ()):
+            del self.seen[path]
+            self.tokens.pop(path, None)
 
 
 class Question:

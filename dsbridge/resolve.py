@@ -160,7 +160,7 @@ class _Run:
             self.config = copied(self.trees.get("ds"))
             self.trees["engine"] = copied(self.config) if isinstance(self.config, dict | Unknown) else {}
             self.able.add("engine", self.trees["engine"])
-            self.view.forget(("engine",))
+            self.view.forget("engine")
         questions = self.able.of(name)
         if not questions:
             return
@@ -183,8 +183,8 @@ class _Run:
         for path, (rule, value, whence, parts) in writes.items():
             before = lookup(self.trees, path)
             self.write(Step(rule, moment.phase, before, value, whence, parts), path)
-        if writes:
-            view.forget(tuple({path.partition(".")[0] for path in writes}))
+        for tree in {path.partition(".")[0] for path in writes}:
+            view.forget(tree)
 
     def note(self, rule: OverrideRule, phase: Phase, view: View) -> None:
         """A wish that goes nowhere."""

@@ -19,6 +19,13 @@ MAX_NODES = 100_000  # after aliases are expanded
 NOT_QUICK: Final = object()
 
 
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Composes nodes without their tags, which nobody asks for: each scalar is read once, later."""
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
+        return ""
+
+
 class _Unusual(Exception):
     """The reader of events has to see it."""
 
@@ -56,7 +63,7 @@ def _composed(text: str) -> Any:
     """The nodes of a text, or NOT_QUICK. Kept for a moment: one file is read in several ways."""
     if "!" in text or "&" in text or "*" in text or _may_be_deep(text) or _may_be_large(text):
         return NOT_QUICK
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
+    loader = _Loader(text)
     try:
         return loader.get_single_node()
     finally:

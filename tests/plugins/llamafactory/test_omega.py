@@ -8,8 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsbridge.reading import Words
-from dsbridge_llamafactory.omega import override, read_settings
+from dsbridge.reading import Files, Words
+from dsbridge_llamafactory.omega import Settings, override, read_settings
+
+
+def settings_of(text: str) -> Settings:
+    """Of one file."""
+    return read_settings(Files(memory={"train.yaml": text}), "train.yaml")
 
 
 @pytest.mark.parametrize(
@@ -26,7 +31,7 @@ from dsbridge_llamafactory.omega import override, read_settings
     ],
 )
 def test_scalars(text: str, value: Any, older: Any) -> None:
-    found = read_settings(f"stage: sft\nvalue: {text}\n", "train.yaml")
+    found = settings_of(f"stage: sft\nvalue: {text}\n")
     assert found.problem is None
     assert (found.values["value"], found.older["value"]) == (value, older)
     assert found.sources["value"].line == 2
@@ -43,13 +48,13 @@ def test_scalars(text: str, value: Any, older: Any) -> None:
     ],
 )
 def test_what_stops_the_reading(text: str, kind: str, older: bool) -> None:
-    found = read_settings(text, "train.yaml")
+    found = settings_of(text)
     assert found.problem is not None
     assert (found.problem["type"], found.problem["older"]) == (kind, older)
 
 
 def test_words_after_the_file_win_and_have_their_places() -> None:
-    settings = read_settings("rate: 1e-4\nds: {zero: {stage: 2}}\n", "train.yaml")
+    settings = settings_of("rate: 1e-4\nds: {zero: {stage: 2}}\n")
     found = override(settings, Words(("rate=3e-5", "ds.zero.stage=3", "--bf16", "report="), 4))
     assert found.values == {"rate": 3e-5, "ds": {"zero": {"stage": 3}}, "--bf16": None, "report": None}
     assert found.sources["ds.zero.stage"].column == 5
@@ -57,12 +62,12 @@ def test_words_after_the_file_win_and_have_their_places() -> None:
 
 
 def test_a_path_is_replaced_by_what_lies_below_it() -> None:
-    settings = read_settings("deepspeed: ds.json\n", "train.yaml")
+    settings = settings_of("deepspeed: ds.json\n")
     found = override(settings, Words(("deepspeed.zero_optimization.stage=2",), 4))
     assert found.values["deepspeed"] == {"zero_optimization": {"stage": 2}}
 
 
 @given(st.text(), st.lists(st.text(), max_size=4))
 def test_no_text_crashes_it(text: str, words: list[str]) -> None:
-    settings = read_settings(text, "train.yaml")
+    settings = settings_of(text)
     assert isinstance(override(settings, Words(tuple(words), 1)).values, dict)
