@@ -1,7 +1,7 @@
 """The diff pass: do two inputs train the same, and what does each difference mean?
 
 Compared is what DeepSpeed makes of each config (defaults, older names, "auto"), the true batch, optimizer
-and learning-rate curve, and whether the framework trains at all. Data, model, epochs and seed are not.
+and learning-rate curve, whether the framework trains at all, and what is trained (`trained.py`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dsbridge.explaining import NEEDS, NOT_VERIFIED, REFUSED, Explanation, flags
 from dsbridge.optimizing import optimizing, warmup
 from dsbridge.sides import Read
 from dsbridge.stories import engine_values
+from dsbridge.trained import trained
 from dsbridge.values import UNSET, Unknown
 
 KINDS = (RESULT, RESOURCES, NOTHING)
@@ -104,7 +105,8 @@ def diff(read_a: Read, read_b: Read, *, everything: bool = False) -> Diff:
     if a.error:
         return Diff(a, b, ())
     views = _views(a, b)
-    found = list(chain(_values(*views), _unsaid(*views), _versions(a, b)))
+    about = (Difference(*entry) for entry in trained(a.input, b.input))
+    found = list(chain(about, _values(*views), _unsaid(*views), _versions(a, b)))
     found = _settled(found, views, read_a, read_b, everything=everything)
     order = sorted(found, key=lambda entry: KINDS.index(entry.meaning.kind))
     return Diff(a, b, tuple(order))

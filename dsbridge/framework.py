@@ -70,6 +70,8 @@ class Framework(NamedTuple):
     reader: gives how its files and commands are read and resolved; None if it can only be rendered.
     arguments: for one that stands on TrainingArguments, the names of those it takes, by version.
     fsdp: whether it can shard with FSDP; what migrates to one that cannot becomes ZeRO.
+    decides: gives the keys of its own that decide what is trained (data, template), with their defaults: two
+    inputs that differ in one do not train the same.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Framework(NamedTuple):
     reader: Callable[[], Reader] | None = None
     arguments: Callable[[Mapping[str, str]], frozenset[str]] | None = None
     fsdp: bool = True
+    decides: Callable[[], Mapping[str, Any]] | None = None
 
 
 def spec_hash(spec: ParallelSpec) -> str:

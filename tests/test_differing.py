@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+import yaml
 
 from dsbridge.differing import Diff, diff, same
 from dsbridge.explaining import Explanation, explain
@@ -238,3 +239,77 @@ def test_same() -> None:
     assert not same([1], [1, 2])
     assert same({"a": [1]}, {"a": (1.0,)})
     assert not same(Unknown(frozenset({"x"})), Unknown(frozenset({"x"})))
+
+
+LLAMAFACTORY = {
+    "model_name_or_path": "Qwen/Qwen2.5-7B-Instruct",
+    "stage": "sft",
+    "do_train": True,
+    "finetuning_type": "lora",
+    "lora_rank": 8,
+    "dataset": "alpaca_en_demo",
+    "template": "qwen",
+    "cutoff_len": 2048,
+    "output_dir": "out",
+    "per_device_train_batch_size": 1,
+    "num_train_epochs": 3.0,
+    "bf16": True,
+    "deepspeed": "ds.json",
+}
+
+
+def trained(change: Mapping[str, Any], **first: Any) -> Diff:
+    """A LLaMA-Factory YAML, and the same with a change; None leaves a key out."""
+
+    def reader_of(values: Mapping[str, Any]) -> Read:
+        said = {key: value for key, value in values.items() if value is not None}
+        ds = {"train_micro_batch_size_per_gpu": "auto", Z: {"stage": 2}}
+        texts = {"train.yaml": yaml.safe_dump(said), "ds.json": json.dumps(ds)}
+
+        def read(more: Mapping[str, Any]) -> Explanation:
+            return explain(Files(memory=texts), ["train.yaml"], facts={"world_size": 2, **more})
+
+        return read
+
+    base = {**LLAMAFACTORY, **first}
+    return diff(reader_of(base), reader_of({**base, **change}))
+
+
+@pytest.mark.parametrize(
+    ("change", "path", "kind"),
+    [
+        ({"model_name_or_path": "Qwen/Qwen2.5-0.5B"}, "model.name_or_path", "result"),
+        ({"num_train_epochs": 1.0}, "training.epochs", "result"),
+        ({"seed": 7}, "training.seed", "result"),
+        ({"cutoff_len": 1024}, "training.sequence_length", "result"),
+        ({"lora_rank": 64}, "finetuning.rank", "result"),
+        ({"dataset": "identity"}, "frameworks.llamafactory.dataset", "result"),
+        ({"template": None}, "frameworks.llamafactory.template", "result"),
+        ({"stage": "pt"}, "frameworks.llamafactory.stage", "result"),
+        ({"dataloader_num_workers": 4}, "training.dataloader_num_workers", "resources"),
+        ({"output_dir": "elsewhere"}, "training.output_dir", "nothing"),
+    ],
+)
+def test_what_is_trained_is_compared_too(change: dict[str, Any], path: str, kind: str) -> None:
+    found = trained(change, dataloader_num_workers=2)
+    assert kinds(found) == {path: kind}
+    assert found.equal is (kind == "nothing")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 42},
+        {"stage": None},
+        {"num_train_epochs": None},
+        {"mask_history": False},
+        {"report_to": "none"},
+    ],
+)
+def test_a_default_that_is_written_out_is_no_difference(change: dict[str, Any]) -> None:
+    assert trained(change).differences == ()
+
+
+def test_epochs_do_not_count_where_steps_do() -> None:
+    assert trained({"num_train_epochs": 1.0}, max_steps=50).differences == ()
+    assert kinds(trained({"max_steps": 60}, max_steps=50)) == {"training.max_steps": "result"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dsbridge.sdk import Framework, Rendered, RenderRequest, hookimpl
 from dsbridge_llamafactory import codes
@@ -30,6 +30,14 @@ def _arguments(versions: Mapping[str, str]) -> frozenset[str]:
     return trainer_arguments(versions)
 
 
+def _decides() -> Mapping[str, Any]:
+    from dsbridge_llamafactory.fields import DECIDING
+    from dsbridge_llamafactory.flags import known_arguments
+
+    known = known_arguments()
+    return {name: known[name].default for name in DECIDING}
+
+
 FRAMEWORK = Framework(
     name="llamafactory",
     title="LLaMA-Factory",
@@ -39,6 +47,7 @@ FRAMEWORK = Framework(
     codes=codes.ALL,
     reader=_reader,
     arguments=_arguments,
+    decides=_decides,
 )
 
 

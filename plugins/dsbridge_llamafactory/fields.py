@@ -155,3 +155,11 @@ SECTIONS = {
         "compute_accuracy",
     ),
 }
+
+# Arguments that the spec has no key for and that decide what is trained: hparams/*.py of 0.9.5.
+DECIDING = (
+    "stage", "dataset", "dataset_dir", "template", "max_samples", "mix_strategy", "interleave_probs",
+    "streaming", "train_on_prompt", "mask_history", "neat_packing", "rope_scaling", "adapter_name_or_path",
+    "pref_loss", "pref_beta", "pref_ftx", "ref_model", "reward_model", "freeze_vision_tower", "use_galore",
+    "use_badam", "use_apollo", "loraplus_lr_ratio", "additional_target",
+)  # fmt: skip

@@ -65,6 +65,7 @@ def known_arguments() -> dict[str, Argument]:
     return dict(rows())
 
 
+@cache
 def names(label: str) -> frozenset[str]:
     """The names of one class, of any version."""
     return frozenset(name for name, row in rows() if row.label == label)

@@ -50,7 +50,7 @@ LEVELS = (
     {"stories"},
     {"explaining", "assumed", "parsing", "sharding", "targets"},
     {"prediction", "migrating", "verification", "faithful", "optimizing"},
-    {"sides"},
+    {"sides", "trained"},
     {"differing"},
     {"sdk", "api", "testing", "hooks"},
     {"cli"},
