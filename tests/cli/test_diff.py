@@ -142,10 +142,15 @@ def test_a_spec_beside_a_file(in_root: Path, dsbridge: Run, tmp_path: Path) -> N
     assert (other.code, other.out.splitlines()[-1]) == (0, "equal")
 
 
-LLAMA = """model_name_or_path: some/model
+LLAMA = """model_name_or_path: Qwen/Qwen1.5-7B-Chat
 stage: sft
 do_train: true
 finetuning_type: lora
+lora_rank: 64
+lora_alpha: 16
+lora_dropout: 0.1
+quantization_bit: 4
+cutoff_len: 2048
 dataset: mine
 template: qwen
 output_dir: out
