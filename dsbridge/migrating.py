@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, NamedTuple
@@ -149,15 +150,15 @@ def _moves(
     for path, claim in parsed.claims.items():
         source = ", ".join(_shown(parsed, key) for key in claim.keys)
         if source:
-            keys = _keys(loaded, path, artifacts, whole, base, known)
-            move = _move(source, path, claim, keys, (*artifacts.diagnostics, *changed), title)
+            said = _said(loaded, path, artifacts, whole, base, known)
+            move = _move(source, path, claim, said, (*artifacts.diagnostics, *changed), title)
             stays = artifacts.refused and move.status == EXACT
             yield move._replace(status=DROPPED, reason=_NOTHING) if stays else move
     for path, value in _silent(parsed, known.frameworks[artifacts.target]).items():
         if artifacts.target != parsed.framework and not artifacts.refused:
-            keys = _keys(loaded, path, artifacts, whole, base, known)
+            said = _said(loaded, path, artifacts, whole, base, known)
             source = f"({parsed.input.framework.title}'s default: {path} {show(value)})"
-            yield _move(source, path, Claim(path, value), keys, (*artifacts.diagnostics, *changed), title)
+            yield _move(source, path, Claim(path, value), said, (*artifacts.diagnostics, *changed), title)
     for key in parsed.consumed:
         why = "says nothing that another key does not say"
         yield Move(_shown(parsed, key), "", DROPPED if artifacts.refused else EXACT, why)
@@ -178,26 +179,40 @@ def _shown(parsed: Parsed, key: tuple[str, ...]) -> str:
     return f"{PurePath(at.file).name}: {name}" if at and several and at.file != COMMAND else name
 
 
-def _keys(
+class _Said(NamedTuple):
+    """What says one field: keys of files, and findings such as lines for the user's script."""
+
+    keys: tuple[str, ...] = ()
+    findings: tuple[Diagnostic, ...] = ()
+
+
+def _said(
     loaded: Loaded,
     path: str,
     artifacts: Artifacts,
     whole: Mapping[str, Any],
     base: Base | None,
     known: Registry,
-) -> list[str]:
-    """The target's keys that say this field: those that change when it is left out."""
+) -> _Said:
+    """What says this field: what is not the same when it is left out."""
     if artifacts.refused:
-        return []
+        return _Said()
     try:
         rest = load_document(loaded.document._replace(value=_without(loaded.document.value, path.split("."))))
         other = render(rest, artifacts.target, base, plugins=known)
     except InputError:
-        return []
+        return _Said()
     if other.refused:
-        return []
+        return _Said()
     less = written(other)
-    return [key for key, value in whole.items() if key not in less or less[key] != value]
+    keys = [key for key, value in whole.items() if key not in less or less[key] != value]
+    # without it another kind of file may be written: then its own name says which key is meant
+    named = [key for key in keys if re.split(r"[.: ]+", key)[-1] == path.rpartition(".")[2]]
+    if named:
+        return _Said(tuple(named))
+    still = {(finding.message, finding.hint) for finding in other.diagnostics}
+    gone = [d for d in artifacts.diagnostics if (d.message, d.hint) not in still]
+    return _Said(tuple(keys), tuple(gone))
 
 
 def _without(node: Any, path: Sequence[str]) -> Any:
@@ -210,12 +225,10 @@ def _without(node: Any, path: Sequence[str]) -> Any:
     return {key: value for key, value in node.items() if key != head}
 
 
-def _move(
-    source: str, path: str, claim: Claim, keys: Sequence[str], found: Sequence[Diagnostic], title: str
-) -> Move:
-    target = ", ".join(keys)
+def _move(source: str, path: str, claim: Claim, said: _Said, found: Sequence[Diagnostic], title: str) -> Move:
+    target = ", ".join(said.keys)
     about = [d for d in found if d.key == path or (d.key and path.startswith(f"{d.key}."))]
-    for finding in about:
+    for finding in (*about, *said.findings):
         if finding.code == UNSUPPORTED.code:
             return Move(source, "", NO_PLACE, finding.message.partition(NOT_RENDERED)[2])
         if finding.severity is Severity.ERROR:

@@ -161,3 +161,16 @@ def test_a_sharded_run_whose_config_is_not_there_does_not_become_a_plain_one() -
         migrate(Files(Path(), {"cfg.py": "batch_size = 1\n"}), command=words, target="trainer")
     kept = moved({"train.yaml": LF}, "train.yaml", to="llamafactory")
     assert "PA007" in [d.code for d in kept.diagnostics]
+
+
+def test_what_the_script_must_say_is_not_carried_over_exactly() -> None:
+    """`Accelerate does this anyway` was said of a rank and a rate that only the user's script can have."""
+    more = "lora_rank: 16\ncutoff_len: 512\nnum_train_epochs: 2.0\nlr_scheduler_type: cosine\n"
+    found = from_lf("accelerate", LF + more, sets=("cluster.gpus_per_node=8",))
+    assert not found.refused
+    moves = mapping(found)
+    script = ("lora_rank", "learning_rate", "num_train_epochs", "cutoff_len", "lr_scheduler_type")
+    assert {name: moves[name][0] for name in script} == dict.fromkeys(script, "lossy")
+    told = next(move for move in found.mapping if move.source.endswith("learning_rate"))
+    assert "your script" in told.reason
+    assert moves["bf16"][0] == "exact"
