@@ -36,6 +36,7 @@ class Draft(NamedTuple):
     lost: leaves that reach nobody, with the reason. implied: keys of the framework's own that are not in the
     files, because they are its default, and that rendering would otherwise write as something else.
     silent: what the framework does where the files say nothing, for a target that would do something else.
+    alike: whether the files are those arguments that `Framework.arguments` names; a dialect has its own.
     """
 
     claims: tuple[Claim, ...] = ()
@@ -45,6 +46,7 @@ class Draft(NamedTuple):
     implied: Mapping[str, Any] = MappingProxyType({})
     silent: Mapping[str, Any] = MappingProxyType({})
     diagnostics: tuple[Diagnostic, ...] = ()
+    alike: bool = True
 
 
 def joined(drafts: Iterable[Draft]) -> Draft:

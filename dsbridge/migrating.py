@@ -114,7 +114,7 @@ def _document(
 def _silent(parsed: Parsed, target: Framework) -> dict[str, Any]:
     """What the source does where it is told nothing, or "auto", unless the target has the same arguments."""
     source = parsed.input.framework
-    alike = source.arguments is not None and target.arguments is not None
+    alike = parsed.alike and source.arguments is not None and target.arguments is not None
     said = leaves(parsed.loaded.spec)
     return {
         path: value
@@ -126,7 +126,7 @@ def _silent(parsed: Parsed, target: Framework) -> dict[str, Any]:
 def _shared(own: Mapping[str, Any], parsed: Parsed, target: Framework) -> dict[str, Any]:
     """Keys of the source's own that the target takes too: both stand on TrainingArguments."""
     source = parsed.input.framework
-    if source.arguments is None or target.arguments is None or target.reader is None:
+    if source.arguments is None or target.arguments is None or target.reader is None or not parsed.alike:
         return {}
     theirs = source.arguments(parsed.input.setup.versions) & target.arguments(target.reader().versions)
     return {name: value for name, value in own.items() if name in theirs and value is not None}

@@ -37,7 +37,7 @@ CODES = (CONFIG_GONE, NO_PARSER, KEPT, UNCLAIMED, CONTRADICTION, NOT_READ, TWICE
 
 
 # keys that name the file that sharding is in
-NAMES_A_CONFIG = ("deepspeed", "deepspeed_config", "deepspeed_config_file")
+NAMES_A_CONFIG = ("deepspeed", "deepspeed_config", "deepspeed_config_file", "config_file")
 
 
 class Unclaimed(NamedTuple):
@@ -57,7 +57,7 @@ class Parsed(NamedTuple):
 
     claims: those that hold, by spec path. kept: leaves kept verbatim. unclaimed: leaves that are lost.
     consumed: leaves that say nothing of their own.
-    silent: what the framework does where the input says nothing.
+    silent: what the framework does where the input says nothing. alike: as in Draft.
     """
 
     framework: str
@@ -69,6 +69,7 @@ class Parsed(NamedTuple):
     input: Input
     silent: Mapping[str, Any]
     consumed: tuple[Key, ...]
+    alike: bool = True
 
 
 def parse(
@@ -115,6 +116,7 @@ def parse_input(found: Input) -> Parsed:
         found,
         draft.silent,
         tuple(sorted(key for key in draft.consumed if _is_there(found.reading.trees, key))),
+        draft.alike,
     )
 
 

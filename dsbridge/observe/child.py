@@ -39,6 +39,7 @@ PRELOAD = (
     "deepspeed.launcher.launch",
     "deepspeed.ops.adam",
     "peft",
+    "llamafactory.v1.accelerator.helper",  # its own count of the GPUs; from 0.9.4 on
 )
 EXTRA = {
     "llamafactory": ("llamafactory.train.tuner", "llamafactory.cli", "llamafactory.launcher"),

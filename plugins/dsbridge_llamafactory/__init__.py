@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 
 def _render(request: RenderRequest) -> Rendered:
+    if request.own().get("dialect") == "v1":
+        from dsbridge_llamafactory import v1_render
+
+        return v1_render.render(request)
     from dsbridge_llamafactory.render import render  # other targets need none of it
 
     return render(request)

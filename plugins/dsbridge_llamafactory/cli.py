@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
 from dsbridge.rulebook import Launched, Launcher, Reading, Setup, Unknown, Words
-from dsbridge.sdk import Source
+from dsbridge.sdk import InputError, Severity, Source
+from dsbridge_llamafactory.codes import V1_SWITCH
+from dsbridge_llamafactory.v1_inputs import COMMANDS, MODULES, switched_on
+from dsbridge_llamafactory.v1_inputs import enabled as v1_enabled
 
 NAMES = ("llamafactory-cli", "lmf")
 TRUE = ("true", "y", "1")
@@ -20,20 +23,31 @@ def enabled(value: str) -> bool:
 
 
 def matches(words: Sequence[str]) -> bool:
-    """`llamafactory-cli train ...` or `lmf train ...`."""
-    return len(words) > 1 and PurePath(words[0]).name in NAMES and words[1] == "train"
+    """`llamafactory-cli train ...` or `lmf train ...`; V1 has more words for it."""
+    return len(words) > 1 and PurePath(words[0]).name in NAMES and words[1] in COMMANDS
 
 
 def read(setup: Setup) -> Launched:
-    """Torchrun with as many processes as GPUs, or one process by itself."""
+    """Torchrun with as many processes as GPUs, or one process by itself.
+
+    Raises:
+        InputError: V1's word without V1; LLaMA-Factory prints its help.
+    """
     environ = setup.environ
+    word = setup.words.items[1]
+    if word != "train" and not switched_on(environ):
+        message = f"`llamafactory-cli {word}` is V1's: without USE_V1=1 LLaMA-Factory prints its help"
+        found = V1_SWITCH(message, hint=f"Write USE_V1=1 before the command, or `train` for `{word}`.")
+        raise InputError([found._replace(severity=Severity.ERROR)])
     gpus = _whole(setup.facts.get(COUNTED))
-    forced = enabled(environ.get("FORCE_TORCHRUN", "0")) or enabled(environ.get("USE_MCA", "0"))
     alone: Any = False
-    if not forced:
-        apart = enabled(environ.get("USE_RAY", "0")) or enabled(environ.get("USE_KT", "0"))
+    if not _forced(environ):
+        # V1 has neither Ray nor KTransformers
+        apart = not switched_on(environ) and any(enabled(environ.get(n, "0")) for n in ("USE_RAY", "USE_KT"))
         alone = True if apart else _alone(gpus, _whole(setup.facts.get("world_size")))
     program = Words(("-m", "llamafactory.launcher", *setup.words.items[2:]), setup.words.first)
+    if switched_on(environ):
+        program = Words(("-m", MODULES[0], *setup.words.items[1:]), setup.words.first - 1)
     sources = {f"cli.{name}": Source("environment") for name in environ}
     tree = {"cli": {"alone": alone}}
     if alone is True:
@@ -48,6 +62,14 @@ def read(setup: Setup) -> Launched:
     if "world_size" in facts:
         exported |= {"WORLD_SIZE": str(facts["world_size"]), "LOCAL_WORLD_SIZE": str(local)}
     return Launched(Reading(tree, sources, facts), program, exported, "llamafactory")
+
+
+def _forced(environ: Mapping[str, str]) -> bool:
+    """Whether torchrun is started whatever the number of GPUs."""
+    asked = environ.get("FORCE_TORCHRUN", "0")
+    if switched_on(environ):
+        return v1_enabled(asked)
+    return enabled(asked) or enabled(environ.get("USE_MCA", "0"))
 
 
 def _alone(gpus: int | None, world: int | None) -> bool | Unknown:

@@ -19,6 +19,12 @@ CHECKPOINTING = Code(
 FSDP_WRAP = Code("LF013", "wrap-assumed", Severity.INFO, "No wrapping is given; the usual one is written.")
 FILE_NAME = Code("LF014", "file-name", Severity.ERROR, "LLaMA-Factory's launcher splits at spaces.")
 UNREAD = Code("LF015", "settings-unread", Severity.ERROR, "The script makes the settings as it runs.")
+V1_VERSION = Code("LF016", "v1-version", Severity.WARNING, "This LLaMA-Factory has no V1 that trains.")
+V1_SWITCH = Code("LF017", "v1-switch", Severity.WARNING, "V1's words without USE_V1=1.")
+V1_BATCH = Code("LF018", "v1-batch", Severity.ERROR, "V1 says accumulation by the global batch.")
+V1_REFUSED = Code("LF019", "v1-refused", Severity.ERROR, "LLaMA-Factory's V1 refuses this.")
+V1_ENVIRONMENT = Code("LF020", "v1-environment", Severity.WARNING, "The spec has no room for a variable.")
+V1_ALL = (V1_VERSION, V1_SWITCH, V1_BATCH, V1_REFUSED, V1_ENVIRONMENT)
 ALL = (
     REQUIRED,
     METHOD_ASSUMED,
@@ -33,4 +39,5 @@ ALL = (
     FSDP_WRAP,
     FILE_NAME,
     UNREAD,
+    *V1_ALL,
 )

@@ -7,6 +7,7 @@ from typing import Any
 
 from dsbridge.rulebook import Guess, Setup, Words, is_plain, read_script
 from dsbridge.sdk import InputError, Source
+from dsbridge_llamafactory import v1_inputs
 from dsbridge_llamafactory.codes import UNREAD
 
 MODULES = ("llamafactory.launcher", "llamafactory.cli", "llamafactory.train.tuner")
@@ -19,7 +20,9 @@ def recognises(setup: Setup) -> int:
     items = setup.words.items
     if "llamafactory-cli" in setup.launchers or (items[:1] == ("-m",) and items[1] in MODULES):
         return 3
-    if setup.given and any(_is_yaml(setup, name) for name in setup.given):
+    if v1_inputs.is_module(items):
+        return 3
+    if any(_is_yaml(setup, name) or v1_inputs.is_file(setup, name) for name in setup.given):
         return 3
     if not items:
         return 0
@@ -29,12 +32,24 @@ def recognises(setup: Setup) -> int:
     return 2 if named and any(word.endswith((".yaml", ".yml")) for word in items[1:2]) else 0
 
 
+def is_v1(setup: Setup) -> bool:
+    """Whether V1 reads it: its own module, or llamafactory-cli with USE_V1=1."""
+    if v1_inputs.is_module(setup.words.items):
+        return True
+    return "llamafactory-cli" in setup.launchers and v1_inputs.switched_on(setup.environ)
+
+
 def command_of(setup: Setup) -> Guess | None:
     """A training YAML is trained with llamafactory-cli; how many GPUs there are, nobody said.
 
     With DeepSpeed it must be under torchrun, whatever their number.
     """
     for name in setup.given:
+        if v1_inputs.is_file(setup, name):
+            switches = {v1_inputs.SWITCH: "1"}
+            if "deepspeed" in setup.files.text(name):
+                switches["FORCE_TORCHRUN"] = "1"
+            return Guess(("llamafactory-cli", "train", name), switches)
         if _is_yaml(setup, name):
             text = setup.files.text(name)
             forced = "\ndeepspeed:" in f"\n{text}" or '"deepspeed":' in text

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from dsbridge.sdk import (
     UNSET,
     Diagnostic,
@@ -17,9 +20,16 @@ from dsbridge.sdk import (
 )
 from dsbridge_trainer.launch import slurm_node, slurm_notes
 
+NONE: Mapping[str, Word] = MappingProxyType({})
 
-def launch(request: RenderRequest, training_file: str) -> tuple[Launch, list[Diagnostic]]:
-    """One process a GPU on each node; the same script runs on every node."""
+
+def launch(
+    request: RenderRequest, training_file: str, command: str = "train", switches: Mapping[str, Word] = NONE
+) -> tuple[Launch, list[Diagnostic]]:
+    """One process a GPU on each node; the same script runs on every node.
+
+    switches: variables of a dialect.
+    """
     spec, layout = request.spec, dims(request.spec)
     kind = spec.launch.kind
     found: list[Diagnostic] = []
@@ -30,8 +40,8 @@ def launch(request: RenderRequest, training_file: str) -> tuple[Launch, list[Dia
         reason = "llamafactory-cli starts torchrun itself; launch.sh does it so"
         found.append(unsupported("launch.kind", kind, reason, "Write torchrun or slurm."))
     rank: Word = slurm_node() if kind == "slurm" and spec.launch.node_rank is UNSET else node_rank(spec)
-    env: dict[str, Word] = {"FORCE_TORCHRUN": "1", "NNODES": str(layout.nodes), "NODE_RANK": rank}
+    env: dict[str, Word] = {**switches, "FORCE_TORCHRUN": "1", "NNODES": str(layout.nodes), "NODE_RANK": rank}
     if layout.local_world_size is not None:
         env["NPROC_PER_NODE"] = str(layout.local_world_size)
     env |= {"MASTER_ADDR": master_addr(spec), "MASTER_PORT": master_port(spec)}
-    return make_launch(request.header(), env, ("llamafactory-cli", "train", training_file), notes), found
+    return make_launch(request.header(), env, ("llamafactory-cli", command, training_file), notes), found

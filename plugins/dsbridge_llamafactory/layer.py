@@ -12,6 +12,8 @@ from dsbridge.rulebook import Layer, OverrideRule, Versions
 from dsbridge_llamafactory.flags import NEWEST, choices, rows
 from dsbridge_llamafactory.moments import MOMENTS
 from dsbridge_llamafactory.rules import all_rules
+from dsbridge_llamafactory.v1_moments import MOMENTS as V1_MOMENTS
+from dsbridge_llamafactory.v1_table import TABLES as V1_TABLES
 
 
 def _placed(rules: Iterable[OverrideRule]) -> tuple[OverrideRule, ...]:
@@ -76,8 +78,13 @@ def methods(versions: Versions) -> tuple[str, ...]:
 
 LAYER = Layer(
     "llamafactory",
-    MOMENTS,
+    (*MOMENTS, *V1_MOMENTS),
     _placed(all_rules()),
-    tables={"lf.names": argument_names, "lf.templates": template_names, "lf.methods": methods},
+    tables={
+        "lf.names": argument_names,
+        "lf.templates": template_names,
+        "lf.methods": methods,
+        **V1_TABLES,
+    },
     verified={"llamafactory": ("0.9.3", "0.9.5")},
 )

@@ -13,7 +13,7 @@ from dsbridge_trainer import table
 from dsbridge_trainer.parse import Args, argument_claims, lost, silent, taken_keys
 
 # decided below, with the keys beside them
-_ENVIRONMENT = {"nodes": "NNODES", "ranks": "NPROC_PER_NODE", "addr": "MASTER_ADDR", "port": "MASTER_PORT"}
+ENVIRONMENT = {"nodes": "NNODES", "ranks": "NPROC_PER_NODE", "addr": "MASTER_ADDR", "port": "MASTER_PORT"}
 # rendering writes these where nobody says otherwise
 _WRITTEN = {"stage": "sft", "do_train": True}
 # LLaMA-Factory's own defaults that change what is trained
@@ -31,7 +31,7 @@ def parse(setup: Setup, reading: Reading) -> Draft:
     args = Args(lf, "lf", defaults, used, setup.versions.get("deepspeed", ""))
     rows = [row for row in OWN if row.path not in _LATER]
     claims = [*claimed_by(rows, lf, "lf"), *_method(lf), *_targets(lf), *argument_claims(args)]
-    claims += [*cluster_claims(setup, reading), *rank_claims(setup.environ, "env", _ENVIRONMENT)]
+    claims += [*cluster_claims(setup, reading), *rank_claims(setup.environ, "env", ENVIRONMENT)]
     consumed = {*taken_keys(args), ("lf", "deepspeed")} if used is not None else set()
     consumed |= {("lf", name) for name, value in _WRITTEN.items() if lf.get(name) == value}
     # rendered, a YAML trains unless it says otherwise

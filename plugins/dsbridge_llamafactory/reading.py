@@ -26,7 +26,7 @@ def read(setup: Setup) -> Reading:
         "lf": lf,
         "args": _training(lf),
         "input": {"kind": kind, "keys": sorted(lf), "unused": unused, "extra_allowed": extra},
-        "run": {"distributed": _distributed(setup)},
+        "run": {"distributed": distributed(setup)},
         "env": dict(setup.environ),
     }
     if not lf and kind == "yaml":
@@ -84,7 +84,7 @@ def _training(lf: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in lf.items() if key in known}
 
 
-def _distributed(setup: Setup) -> Any:
+def distributed(setup: Setup) -> Any:
     """Whether a launcher gives the process a rank."""
     cli = setup.trees.get("cli")
     if cli is not None:

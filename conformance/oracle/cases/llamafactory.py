@@ -10,6 +10,7 @@ from conformance.oracle.case import Case
 from conformance.oracle.cases import _llamafactory_ds as ds
 from conformance.oracle.cases import _llamafactory_launch as launch
 from conformance.oracle.cases import _llamafactory_settings as settings
+from conformance.oracle.cases import _llamafactory_v1 as v1
 from conformance.oracle.cases import pairs
 from conformance.oracle.cases._llamafactory_files import AUTO, BASE, GONE, SHIPPED, absent, case, changed
 from conformance.oracle.cases._llamafactory_pairs import FACTORS, paired
@@ -43,6 +44,16 @@ REAL: tuple[str, ...] = (
     "llamafactory/number/scheduler",
     "llamafactory/zero/unknown-key-stage-3",
     "llamafactory/scheduler/epochs",
+    "llamafactory/v1-shipped/z2",
+    "llamafactory/v1-shipped/z3_offload",
+    "llamafactory/v1-ds/steps-missing",
+    "llamafactory/v1-ds/total-right-3",
+    "llamafactory/v1-ds/bf16-false",
+    "llamafactory/v1-ds/fp16-true-3",
+    "llamafactory/v1-ds/optimizer",
+    "llamafactory/v1-yaml/lora-3",
+    "llamafactory/v1-yaml/global-uneven",
+    "llamafactory/v1-start/rm",
 )
 
 
@@ -59,6 +70,7 @@ def designed() -> list[Case]:
         *abilities(),
         *stages(),
         *(paired(number, row) for number, row in enumerate(pairs(FACTORS))),
+        *v1.designed(),
     ]
 
 

@@ -13,6 +13,7 @@ def all_rules() -> tuple[OverrideRule, ...]:
     from dsbridge_llamafactory.rules.optimizing import ENGINE, EVALUATE, OPTIMIZER
     from dsbridge_llamafactory.rules.reading import READING
     from dsbridge_llamafactory.rules.reference import PPO, REFERENCE, SHARDED
+    from dsbridge_llamafactory.rules.v1 import V1
 
     parsed = (*READING, *ARGUMENTS, *TRAINING, *UNUSED, *PARSER, *TASK)
     return (
@@ -26,4 +27,5 @@ def all_rules() -> tuple[OverrideRule, ...]:
         *SHARDED,
         *EVALUATE,
         *ENGINE,
+        *V1,
     )
