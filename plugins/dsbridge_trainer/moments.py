@@ -117,6 +117,36 @@ TRAIN: Program = (
 )
 PROGRAM: Program = (*LAUNCH, *ARGUMENTS, *LOAD_MODEL, *TRAIN)
 
+
+def _before(program: Program, own: dict[str, Program]) -> Program:
+    """The program with TRL's moments put before some of the Trainer's."""
+    found: list[str | Call] = []
+    for entry in program:
+        found += own.get(entry, ()) if isinstance(entry, str) else ()
+        found.append(entry)
+    return tuple(found)
+
+
+# a script that makes SFTConfig, DPOConfig, ...
+TRL_PROGRAM: Program = _before(
+    PROGRAM,
+    {
+        "trainer.arguments.names": ("trl.import", "trl.parser"),
+        "trainer.arguments.defaults": ("trl.arguments.defaults", "trl.arguments.precision"),
+        "trainer.parser.left": ("trl.arguments.check",),
+        "trainer.model.load": ("trl.parser.left", "trl.init"),
+    },
+)
+TRL_MOMENTS = (
+    Moment("trl.import", Phase.INIT, "the script imports the class from TRL"),
+    Moment("trl.parser", Phase.INIT, "TrlParser reads flags and a YAML"),
+    Moment("trl.arguments.defaults", Phase.INIT, "TRL's class of arguments fills in its own defaults"),
+    Moment("trl.arguments.precision", Phase.INIT, "TRL's class of arguments chooses bf16"),
+    Moment("trl.arguments.check", Phase.INIT, "TRL's class of arguments checks the batch"),
+    Moment("trl.parser.left", Phase.INIT, "TrlParser looks at the keys that nobody has taken"),
+    Moment("trl.init", Phase.INIT, "TRL's trainer takes its arguments"),
+)
+
 _TITLES = {
     "trainer.parser.words": (Phase.INIT, "HfArgumentParser reads flags or a file"),
     "trainer.arguments.names": (Phase.INIT, "TrainingArguments takes its arguments"),

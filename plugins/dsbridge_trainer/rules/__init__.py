@@ -7,8 +7,8 @@ from typing import Any
 
 from dsbridge.rulebook import Layer, Versions, numbers
 from dsbridge_trainer import table
-from dsbridge_trainer.moments import MOMENTS
-from dsbridge_trainer.rules import arguments, config, finalize, notes, parser, train, trainer
+from dsbridge_trainer.moments import MOMENTS, TRL_MOMENTS
+from dsbridge_trainer.rules import arguments, config, finalize, notes, parser, train, trainer, trl
 
 RULES = (
     *parser.PARSED,
@@ -85,3 +85,4 @@ LAYER = Layer(
     TABLES,
     {"transformers": ("4.48.0", "4.51.3", "4.52.4", "5.6.0", "5.23.0")},
 )
+TRL_LAYER = Layer("trl", TRL_MOMENTS, trl.RULES, verified={"trl": (trl.OLD, trl.NEW)})
