@@ -112,7 +112,7 @@ def read_program(script: Script, context: Context) -> Program:
     if trainer is not None and kind not in TRAINERS:
         about["kind"] = kind
         about["strange"] = _strange(trainer, kind, context)
-        about["reference"] = _reference(trainer, kind)
+        about["reference"] = _reference(trainer, kind, context)
     model, config = _model(trainer, script, made, given, context)
     about["model"] = model
     return Program(given, config, about)
@@ -125,10 +125,13 @@ def _strange(trainer: CallSite, kind: str, context: Context) -> list[str]:
     return [name for name in trainer.keywords if name not in names] if own else []
 
 
-def _reference(trainer: CallSite, kind: str) -> dict[str, Any]:
+def _reference(trainer: CallSite, kind: str, context: Context) -> dict[str, Any]:
     """What decides whether there is a reference model: one is given, or LoRA takes its place."""
-    given = trainer.argument("ref_model", 1) if kind in ("DPOTrainer", "KTOTrainer") else None
-    return {"given": given is not None, "lora": trainer.argument("peft_config") is not None}
+    given = argument(trainer, "ref_model", 1, context) if kind in ("DPOTrainer", "KTOTrainer") else None
+    model = argument(trainer, "model", 0, context)
+    wrapped = isinstance(model, CallSite) and model.short in ("get_peft_model", "PeftModel")
+    lora = argument(trainer, "peft_config", -1, context)
+    return {"given": given is not None, "lora": wrapped or lora is not None}
 
 
 # TRL's trainers that train on each row of the data set once, unless they pack them

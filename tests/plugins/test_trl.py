@@ -93,13 +93,17 @@ def test_migrating_keeps_the_learning_rate_of_the_class() -> None:
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.parent.name)
 def test_rendered_back_the_engine_gets_the_same(path: Path) -> None:
     rows = [row for row in read_lines(path) if row["observed"]["outcome"] == "initialized"]
-    # the plain script that stands for the user's shows no rows of data, and those decide the steps
+    # the plain script that stands for the user's has no rows of data, no LoRA and no ref_model
+    other = ("LoraConfig(", "ref_model=")
+    rows = [row for row in rows if not any(word in row["files"]["train.py"] for word in other)]
     rows = [row for row in rows if row["id"] != "trl/sft/epochs"]
-    assert len(rows) > 20
+    same = 0
     for row in rows:
         found = parse(files(row), command=row["command"], facts=FACTS, versions=row["versions"])
         artifacts = render(found.loaded, "trainer")
-        assert not artifacts.refused, (row["id"], artifacts.diagnostics)
+        if artifacts.refused:  # a number that the config and the arguments say alike is not rendered
+            assert {d.code for d in artifacts.diagnostics if d.severity.value == "error"} == {"TR024"}
+            continue
         texts, _ = with_script(artifacts, found.loaded.spec, present=False)
         compared = diff(side(files(row), row), side(Files(memory=texts), {**row, "command": COMMAND}))
         assert compared.b.error is None, row["id"]
@@ -107,6 +111,8 @@ def test_rendered_back_the_engine_gets_the_same(path: Path) -> None:
         assert not told, row["id"]
         one, other = (view.result.trees.get("trl", {}).get("class") for view in (compared.a, compared.b))
         assert one == other, row["id"]
+        same += 1
+    assert same >= 30
 
 
 def side(where: Files, row: dict[str, Any]) -> Callable[[Mapping[str, Any]], Explanation]:

@@ -21,6 +21,7 @@ ENVIRONMENTS = {
     "trainer": ("hf", "hf-old"),
     "llamafactory": ("llamafactory", "llamafactory-old"),
     "xtuner": ("xtuner",),
+    "trl": ("trl", "trl-old"),
 }
 
 

@@ -36,7 +36,19 @@ ROWS = {
 # what a trainer cannot do without, besides the model, the arguments and the rows
 MORE = {"GRPO": "reward_funcs=reward", "RLOO": "reward_funcs=reward"}
 REWARD = "def reward(completions, **kwargs):\n    return [0.0 for _ in completions]\n\n\n"
-REAL = ("trl/sft/defaults", "trl/dpo/z2", "trl/dpo/z3")
+# Run again with two real processes, to see that the one process of the oracle tells the truth.
+REAL = (
+    "trl/sft/defaults",
+    "trl/sft/config-no-bf16",
+    "trl/sft/stage-3",
+    "trl/parser/yaml-flags",
+    "trl/dpo/z2",
+    "trl/dpo/no-stage",
+    "trl/kto/z3",
+    "trl/grpo/z2",
+    "trl/grpo/one-step",
+    "trl/reward/z2",
+)
 
 
 def case(name: str, script: str, ds: Any = None, words: Sequence[str] = (), **rest: Any) -> Case:
@@ -70,8 +82,9 @@ def script(
     before = REWARD if "reward_funcs" in given else ""
     tail = f"trainer = {trainer or kind + 'Trainer'}({given})\ntrainer.train()\n"
     names_of = "AutoModelForCausalLM, AutoTokenizer, TrainingArguments"
+    names_of = f"AutoModelForSequenceClassification, {names_of}" if "Sequence" in model else names_of
     head = f"from datasets import Dataset\nfrom transformers import {names_of}\n"
-    lora = "from peft import LoraConfig\n" if "LoraConfig" in given else ""
+    lora = "from peft import LoraConfig, get_peft_model\n" if "LoraConfig" in given else ""
     return f"{head}{lora}from trl import {names}\n\n{before}{args}rows = {data}\n{tail}"
 
 
@@ -91,7 +104,7 @@ def plain(name: str, kind: str, args: Mapping[str, Any] | None = None, ds: Any =
 
 def designed() -> list[Case]:
     """Every factor alone."""
-    return [*sft(), *parsers()]
+    return [*sft(), *parsers(), *preferences(), *generating()]
 
 
 LR = {"optimizer": OPTIMIZER}
@@ -130,6 +143,71 @@ def sft() -> Iterator[Case]:
     yield plain("class/moved", "ORPO", call='processing_class=AutoTokenizer.from_pretrained("model")')
     lora = 'peft_config=LoraConfig(r=4, target_modules=["q_proj"])'
     yield plain("sft/lora", kind, {}, LR, call=lora)
+
+
+TOKENIZER = 'processing_class=AutoTokenizer.from_pretrained("model")'
+LORA = f'{TOKENIZER}, peft_config=LoraConfig(r=4, target_modules=["q_proj"])'
+SET = {"type": "AdamW", "params": {"lr": 1e-6}}  # DPOConfig's own rate
+TURNS = {
+    "type": "WarmupDecayLR",
+    "params": {"total_num_steps": "auto", "warmup_min_lr": 0, "warmup_max_lr": 1e-6, "warmup_num_steps": 1},
+}
+
+FIXED = {**TURNS, "params": {**TURNS["params"], "total_num_steps": 4, "warmup_num_steps": 0}}
+
+
+def preferences() -> Iterator[Case]:
+    """DPO and KTO have a reference model with an engine of its own; Reward and ORPO have none."""
+    for kind in ("DPO", "KTO"):
+        name = kind.lower()
+        yield plain(f"{name}/z2", kind, call=TOKENIZER)
+        yield plain(f"{name}/z2-optimizer", kind, {}, {"optimizer": SET}, call=TOKENIZER)
+        yield plain(f"{name}/z3", kind, {}, THREE, call=TOKENIZER)
+        yield plain(f"{name}/z3-lora", kind, {}, {**THREE, **LR}, call=LORA)
+        yield plain(f"{name}/no-stage", kind, {}, {"zero_optimization": {}}, call=TOKENIZER)
+    kind, given = "DPO", f'ref_model=AutoModelForCausalLM.from_pretrained("model"), {TOKENIZER}'
+    loaded = 'AutoModelForCausalLM.from_pretrained("model")'
+    yield plain("dpo/no-zero", kind, {}, {"zero_optimization": GONE}, call=TOKENIZER)
+    yield plain("dpo/no-zero-lora", kind, {}, {"zero_optimization": GONE}, call=LORA)
+    yield plain("dpo/z2-scheduler", kind, {}, {"optimizer": SET, "scheduler": TURNS}, call=TOKENIZER)
+    yield plain("dpo/z2-scheduler-only", kind, {}, {"scheduler": TURNS}, call=TOKENIZER)
+    yield plain("dpo/z2-auto", kind, {}, LR, call=TOKENIZER)
+    yield plain("dpo/z2-fp32", kind, {"bf16": False}, {"optimizer": SET}, call=TOKENIZER)
+    yield plain("dpo/z3-given", kind, {}, THREE, model=loaded, call=given)
+    yield plain("dpo/z3-given-optimizer", kind, {}, {**THREE, "optimizer": SET}, model=loaded, call=given)
+    half = {"bf16": True}
+    yield plain("dpo/z2-optimizer-bf16", kind, half, {"optimizer": SET}, call=TOKENIZER)
+    three = {**THREE, "optimizer": SET}
+    yield plain("dpo/z3-optimizer-bf16", kind, half, three, model=loaded, call=given)
+    yield plain("dpo/scheduler-set", kind, half, {"optimizer": SET, "scheduler": FIXED}, call=TOKENIZER)
+    wrapped = 'get_peft_model(AutoModelForCausalLM.from_pretrained("model"), LoraConfig(r=4))'
+    yield plain("dpo/z2-wrapped", kind, half, {"optimizer": SET}, model=wrapped, call=TOKENIZER)
+    yield plain("dpo/z3-precompute", kind, {"precompute_ref_log_probs": True}, THREE, call=TOKENIZER)
+    yield plain("reward/z2", "Reward", {}, LR, call=TOKENIZER, model=CLASSIFIER)
+    yield plain("orpo/z2", "ORPO", {}, LR, call=TOKENIZER)
+
+
+CLASSIFIER = 'AutoModelForSequenceClassification.from_pretrained("model", num_labels=1)'
+
+
+def generating() -> Iterator[Case]:
+    """GRPO and RLOO: the batch holds whole groups of completions."""
+    kind, call = "GRPO", f"reward_funcs=reward, {TOKENIZER}"
+    yield plain("grpo/z2", kind, {}, LR, call=call)
+    yield plain("grpo/z3", kind, {}, {**LR, **THREE}, call=call)
+    yield plain("grpo/one-step", kind, {"gradient_accumulation_steps": 1}, call=call)
+    yield plain("grpo/groups", kind, {"num_generations": 4, "gradient_accumulation_steps": 1}, call=call)
+    yield plain("grpo/groups-of-3", kind, {"num_generations": 3}, call=call)
+    yield plain("grpo/one-generation", kind, {"num_generations": 1}, call=call)
+    yield plain("grpo/generation-batch", kind, {"generation_batch_size": 16}, call=call)
+    yield plain("grpo/generation-batch-bad", kind, {"generation_batch_size": 6}, call=call)
+    both = {"generation_batch_size": 16, "steps_per_generation": 4}
+    yield plain("grpo/generation-both", kind, both, call=call)
+    yield plain("grpo/beta", kind, {"beta": 0.04}, {"optimizer": SET}, call=call)
+    yield plain("grpo/beta-zero", kind, {"beta": 0.0}, {"optimizer": SET}, call=call)
+    yield plain("grpo/beta-z3", kind, {"beta": 0.04}, THREE, call=call)
+    yield plain("grpo/micro-missing", kind, {}, {"train_micro_batch_size_per_gpu": GONE}, call=call)
+    yield plain("grpo/beta-no-stage", kind, {"beta": 0.04}, {"zero_optimization": {}}, call=call)
 
 
 CONFIG = ARGS | {"learning_rate": 3e-4}

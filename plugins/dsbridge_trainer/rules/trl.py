@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dsbridge.rulebook import (
     OverrideRule,
-    Rows,
     all_of,
     any_of,
     first_set,
@@ -17,11 +16,7 @@ from dsbridge.rulebook import (
     text,
     truthy,
 )
-
-NEW, OLD = "1.16.0", "0.18.2"
-_ROWS = Rows("trl", "trl", NEW)
-ev, since, until = _ROWS.evidence, _ROWS.since, _ROWS.until
-refusal, write = _ROWS.refusal, _ROWS.write
+from dsbridge_trainer.rules._trl import OLD, ev, refusal, since, until, write
 
 _BASE = "trainer/base_config.py"
 _NO_BF16 = any_of(missing(get("args.bf16")), is_a(get("args.bf16"), "null"))
@@ -108,4 +103,3 @@ ARGUMENTS: tuple[OverrideRule, ...] = (
         hint="Write bf16=False for fp32.",
     ),
 )  # fmt: skip
-RULES = (*PARSED, *ARGUMENTS, *LEFT, *INIT)
