@@ -17,7 +17,7 @@ import nox
 
 ROOT = Path(__file__).resolve().parent
 ENVIRONMENTS = ("hf", "llamafactory", "xtuner")
-ORACLE_ENVIRONMENTS = ("hf", "hf-old", "llamafactory", "llamafactory-old", "xtuner")
+ORACLE_ENVIRONMENTS = ("hf", "hf-old", "llamafactory", "llamafactory-old", "xtuner", "trl", "trl-old")
 # Only downloads are tried again; a build or a conflict fails at once, because it would fail again.
 DOWNLOAD = ("--quiet", "--retries", "5", "--timeout", "180")
 

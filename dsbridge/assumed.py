@@ -32,6 +32,14 @@ model = AutoModelForCausalLM.from_pretrained({model!r})
 trainer = Trainer(model, args, train_dataset=dataset, eval_dataset=dataset)
 trainer.train()
 """
+_TRL = """import json
+
+from trl import {kind}Config, {kind}Trainer
+
+args = {kind}Config(**json.load(open("training_args.json")))
+trainer = {kind}Trainer({model!r}, args=args, train_dataset=dataset, eval_dataset=dataset)
+trainer.train()
+"""
 _DEEPSPEED = """import deepspeed
 from transformers import AutoModelForCausalLM
 
@@ -45,6 +53,10 @@ engine, *_ = deepspeed.initialize(
 def script_for(target: str, spec: ParallelSpec) -> str:
     """A plain training script for what is rendered for a target; "" where none is needed."""
     model = spec.model.name_or_path if isinstance(spec.model.name_or_path, str) else "model"
+    own = spec.frameworks.get(target, {}) if isinstance(spec.frameworks, dict) else {}
+    named = own.get("class") if target == "trainer" else None
+    if isinstance(named, str) and named.endswith("Config"):
+        return _TRL.format(model=model, kind=named.removesuffix("Config"))
     if target == "trainer":
         return _TRAINER.format(model=model)
     if target == "deepspeed":

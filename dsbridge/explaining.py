@@ -12,7 +12,7 @@ from dsbridge.inputs import Input, read_input
 from dsbridge.plugins import Registry, registry
 from dsbridge.reading import Files
 from dsbridge.resolve import Outcome, resolve
-from dsbridge.rules import Layer, Loudness, numbers
+from dsbridge.rules import Layer, Loudness, Program, numbers
 from dsbridge.stories import DEFAULT, Story, engine_values, stories
 from dsbridge.trees import copied, flat, lookup, store
 from dsbridge.values import UNSET, Unknown
@@ -96,7 +96,16 @@ def explain_input(found: Input, known: Registry) -> Explanation:
     usual = found.reader.program
     program = usual if found.reading.program is None else found.reading.program
     outcome = resolve(layers, program, trees, settled, have)
+    idle = [layer for layer in layers if not _takes_part(layer, program)]
+    layers = [layer for layer in layers if layer not in idle]
+    have = {name: number for name, number in have.items() if not any(name in i.verified for i in idle)}
     return _explained(found, layers, outcome, have, settled, trees)
+
+
+def _takes_part(layer: Layer, program: Program) -> bool:
+    """Whether the program comes by one of its moments."""
+    own = {moment.name for moment in layer.moments}
+    return any(not own.isdisjoint((e,) if isinstance(e, str) else (e.name, *e.moments)) for e in program)
 
 
 def _explained(

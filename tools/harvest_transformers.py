@@ -43,43 +43,53 @@ def kind_of(action: argparse.Action) -> str:
     return known.get(name, "text")
 
 
-def harvest() -> dict[str, Any]:
-    """The fields of TrainingArguments as HfArgumentParser offers them."""
-    import transformers
-    from transformers import HfArgumentParser, TrainingArguments, trainer_utils, training_args
+def rows_of(kind: type) -> dict[str, dict[str, Any]]:
+    """The fields of a dataclass of arguments as HfArgumentParser offers them."""
+    from transformers import HfArgumentParser
 
-    parser = HfArgumentParser(TrainingArguments)
     actions: dict[str, argparse.Action] = {}
     no = []
-    for action in parser._actions:
+    for action in HfArgumentParser(kind)._actions:  # type: ignore[arg-type]
         if action.dest in actions:
             no.append(action.dest)  # the --no_x beside --x
         actions.setdefault(action.dest, action)
-    hints = typing.get_type_hints(TrainingArguments)
-    fields = {}
-    for field in dataclasses.fields(TrainingArguments):
-        if not field.init:
-            continue
-        action = actions[field.name]
-        row: dict[str, Any] = {"kind": kind_of(action)}
-        if field.default is not dataclasses.MISSING:
-            row["default"] = plain(field.default)
-        elif field.default_factory is not dataclasses.MISSING:
-            row["default"] = plain(field.default_factory())
-        else:
-            row["required"] = True
-        if action.choices:
-            row["choices"] = [plain(choice) for choice in action.choices]
-        if action.nargs is not None:
-            row["nargs"] = action.nargs
-        if field.name in no:
-            row["no"] = True
-        if action.dest and hints[field.name] is bool:
-            row["kind"] = "bool"
-        aliases = [text for text in action.option_strings if text.lstrip("-").replace("-", "_") != field.name]
-        if aliases:
-            row["aliases"] = aliases
-        fields[field.name] = row
+    hints = typing.get_type_hints(kind)
+    found = {}
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+        if field.init:
+            row = row_of(field, actions[field.name])
+            if field.name in no:
+                row["no"] = True
+            if hints[field.name] is bool:
+                row["kind"] = "bool"
+            found[field.name] = row
+    return found
+
+
+def row_of(field: dataclasses.Field[Any], action: argparse.Action) -> dict[str, Any]:
+    """One field and its option."""
+    row: dict[str, Any] = {"kind": kind_of(action)}
+    if field.default is not dataclasses.MISSING:
+        row["default"] = plain(field.default)
+    elif field.default_factory is not dataclasses.MISSING:
+        row["default"] = plain(field.default_factory())
+    else:
+        row["required"] = True
+    if action.choices:
+        row["choices"] = [plain(choice) for choice in action.choices]
+    if action.nargs is not None:
+        row["nargs"] = action.nargs
+    aliases = [text for text in action.option_strings if text.lstrip("-").replace("-", "_") != field.name]
+    if aliases:
+        row["aliases"] = aliases
+    return row
+
+
+def harvest() -> dict[str, Any]:
+    """The fields of TrainingArguments, and the enums behind them."""
+    import transformers
+    from transformers import TrainingArguments, trainer_utils, training_args
+
     enums = {}
     for name in ENUMS:
         found = getattr(training_args, name, None) or getattr(trainer_utils, name, None)
@@ -90,7 +100,7 @@ def harvest() -> dict[str, Any]:
     )
     return {
         "version": transformers.__version__,
-        "fields": fields,
+        "fields": rows_of(TrainingArguments),
         "enums": enums,
         "dict_fields": sorted(valid),
     }

@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 
 from conformance.oracle.case import Case, complete, write_lines
-from conformance.oracle.cases import FRAMEWORKS, cases_of
+from conformance.oracle.cases import BESIDE, FRAMEWORKS, cases_of
 
 
 def fresh(framework: str, seed: int, count: int) -> list[Case]:
@@ -39,7 +39,7 @@ def fresh(framework: str, seed: int, count: int) -> list[Case]:
 def main() -> None:
     """Write the cases."""
     parser = argparse.ArgumentParser(description="Write cases to be observed.")
-    parser.add_argument("framework", choices=FRAMEWORKS)
+    parser.add_argument("framework", choices=(*FRAMEWORKS, *BESIDE))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=300)

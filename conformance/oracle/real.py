@@ -20,7 +20,7 @@ from typing import Any
 from conformance.launcher import alone, child_environment, tail
 from conformance.oracle.__main__ import tiny_model
 from conformance.oracle.case import Case, Observation, lay_out, read_lines
-from conformance.oracle.cases import ENVIRONMENTS, FRAMEWORKS, cases_of
+from conformance.oracle.cases import ENVIRONMENTS, cases_of
 from dsbridge.observe.child import clean
 
 RECORDED = Path(__file__).resolve().parents[2] / "tests" / "recorded" / "effective"
@@ -30,8 +30,8 @@ TIMEOUT = 240.0
 def chosen(env: str) -> list[dict[str, Any]]:
     """The recorded cases to be run for real in an environment."""
     rows = []
-    for framework in FRAMEWORKS:
-        if env in ENVIRONMENTS[framework]:
+    for framework, environments in ENVIRONMENTS.items():
+        if env in environments:
             wanted = set(cases_of(framework).REAL)
             path = RECORDED / env / f"{framework}.jsonl"
             rows += [row for row in read_lines(path) if row["id"] in wanted]

@@ -20,7 +20,17 @@ from conformance.oracle.case import Case, Observation
 from conformance.oracle.child import observe
 from dsbridge.observe import child
 
-PACKAGES = ("deepspeed", "accelerate", "transformers", "llamafactory", "xtuner", "mmengine", "torch", "peft")
+PACKAGES = (
+    "deepspeed",
+    "accelerate",
+    "transformers",
+    "llamafactory",
+    "xtuner",
+    "mmengine",
+    "torch",
+    "peft",
+    "trl",
+)
 TIMEOUT = 90.0
 
 

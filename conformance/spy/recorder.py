@@ -56,6 +56,8 @@ def watch_deepspeed(module: ModuleType) -> None:
 
     @functools.wraps(real)
     def initialize(*args: Any, **kwargs: Any) -> Any:
+        if caller().startswith("trl/"):
+            return real(*args, **kwargs)  # a reference model, which is not trained
         config = kwargs.get("config") or kwargs.get("config_params")
         if config is None:
             config = getattr(args[0] if args else kwargs.get("args"), "deepspeed_config", None)

@@ -44,6 +44,7 @@ PRELOAD = (
 EXTRA = {
     "llamafactory": ("llamafactory.train.tuner", "llamafactory.cli", "llamafactory.launcher"),
     "xtuner": ("mmengine", "xtuner.entry_point", "xtuner.tools.train"),
+    "trl": ("datasets", "trl.trainer.sft_trainer", "trl.trainer.dpo_trainer", "trl.trainer.grpo_trainer"),
 }
 # No GPU is used, whatever the machine has: the answers about GPUs come from the request.
 ENVIRONMENT = {

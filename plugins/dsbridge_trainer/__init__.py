@@ -51,9 +51,9 @@ def dsbridge_frameworks() -> Iterable[Framework]:
 
 @hookimpl
 def dsbridge_layer(name: str) -> Layer | None:
-    """What the Trainer does to the DeepSpeed config."""
-    if name != "trainer":
+    """What the Trainer does to the DeepSpeed config, and TRL's trainers, which stand on it."""
+    if name not in ("trainer", "trl"):
         return None
-    from dsbridge_trainer.rules import LAYER
+    from dsbridge_trainer.rules import LAYER, TRL_LAYER
 
-    return LAYER
+    return LAYER if name == "trainer" else TRL_LAYER

@@ -33,6 +33,7 @@ COMPARED = Code("TR024", "native-compared", Severity.ERROR, "The Trainer stops a
 OVERWRITTEN = Code(
     "TR025", "native-overwritten", Severity.WARNING, "The Trainer puts a value of its own there."
 )
+NO_CLASS = Code("TR026", "no-such-class", Severity.ERROR, "TRL has no such class of arguments.")
 
 ALL = (
     OPTIMIZER,
@@ -60,4 +61,5 @@ ALL = (
     FSDP_VERSION,
     COMPARED,
     OVERWRITTEN,
+    NO_CLASS,
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from dsbridge.sdk import Fidelity, Field
 
 # transformers 5.23.0 training_args.py:771-1510; the same names since 4.48
@@ -37,3 +39,14 @@ TRAINER_ONLY = (
         hint="Pack in your script, or use TRL's SFTTrainer, which has `packing`.",
     ),
 )
+_TRL_ROWS = {"max_length": "training.sequence_length", "max_seq_length": "training.sequence_length",
+             "packing": "training.packing"}  # fmt: skip
+
+
+def rows_for(kind: str, versions: Mapping[str, str]) -> tuple[Field, ...]:
+    """TRAINER_ONLY, with what TRL's class of arguments takes of it. kind: the class, or ""."""
+    from dsbridge_trainer import trl_table
+
+    own = trl_table.rows(kind, trl_table.of(versions)) if trl_table.is_arguments(kind) else {}
+    found = {path: Field(path, name) for name, path in reversed(_TRL_ROWS.items()) if name in own}
+    return tuple(found.get(row.path, row) for row in TRAINER_ONLY)

@@ -15,6 +15,7 @@ from dsbridge.rulebook import (
     any_of,
     eq,
     get,
+    is_set,
     no,
     one_of,
     same,
@@ -116,6 +117,50 @@ TRAIN: Program = (
     ),
 )
 PROGRAM: Program = (*LAUNCH, *ARGUMENTS, *LOAD_MODEL, *TRAIN)
+
+
+def _before(program: Program, own: dict[str, Program]) -> Program:
+    """The program with TRL's moments put before some of the Trainer's."""
+    found: list[str | Call] = []
+    for entry in program:
+        found += own.get(entry, ()) if isinstance(entry, str) else ()
+        found.append(entry)
+    return tuple(found)
+
+
+_REFERENCE_ENGINE = _with(ENGINE, {"deepspeed.engine.scheduler": "trl.reference.sharded"})
+REFERENCE: Program = (
+    "trl.reference",
+    "trl.reference.stage",
+    "trl.reference.blocks",
+    Call("trl.reference.engine", is_set(get("ref")), "ref", (*INITIALIZE, *PARSE, *_REFERENCE_ENGINE)),
+)
+# a script that makes SFTConfig, DPOConfig, ...
+TRL_PROGRAM: Program = _before(
+    PROGRAM,
+    {
+        "trainer.arguments.names": ("trl.import", "trl.parser"),
+        "trainer.arguments.defaults": ("trl.arguments.defaults", "trl.arguments.precision"),
+        "trainer.parser.left": ("trl.arguments.check",),
+        "trainer.model.load": ("trl.parser.left", "trl.init"),
+        "trainer.init.early": ("trl.reference.copy",),
+        "trainer.train.data": REFERENCE,
+    },
+)
+TRL_MOMENTS = (
+    Moment("trl.import", Phase.INIT, "the script imports the class from TRL"),
+    Moment("trl.parser", Phase.INIT, "TrlParser reads flags and a YAML"),
+    Moment("trl.arguments.defaults", Phase.INIT, "TRL's class of arguments fills in its own defaults"),
+    Moment("trl.arguments.precision", Phase.INIT, "TRL's class of arguments chooses bf16"),
+    Moment("trl.arguments.check", Phase.INIT, "TRL's class of arguments checks the batch"),
+    Moment("trl.parser.left", Phase.INIT, "TrlParser looks at the keys that nobody has taken"),
+    Moment("trl.reference.copy", Phase.INIT, "DPOTrainer copies the model for its reference"),
+    Moment("trl.reference", Phase.INIT, "the reference model, if there is one"),
+    Moment("trl.reference.stage", Phase.INIT, "prepare_deepspeed chooses the stage"),
+    Moment("trl.reference.blocks", Phase.INIT, "prepare_deepspeed takes out what trains"),
+    Moment("trl.reference.sharded", Phase.ENGINE, "the reference model's optimizer is wrapped"),
+    Moment("trl.init", Phase.INIT, "TRL's trainer takes its arguments"),
+)
 
 _TITLES = {
     "trainer.parser.words": (Phase.INIT, "HfArgumentParser reads flags or a file"),

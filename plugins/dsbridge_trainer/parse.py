@@ -22,7 +22,7 @@ from dsbridge.sdk import (
 )
 from dsbridge_trainer import table
 from dsbridge_trainer.dialect import DIALECT
-from dsbridge_trainer.fields import ARGUMENTS, TRAINER_ONLY
+from dsbridge_trainer.fields import ARGUMENTS, rows_for
 from dsbridge_trainer.optimizing import NAMES, NOT_READ
 
 _CLIP = "gradient_clipping"
@@ -62,19 +62,39 @@ class Args(NamedTuple):
 
 def parse(setup: Setup, reading: Reading) -> Draft:
     """Arguments, the DeepSpeed config they name, and the launcher."""
-    version = table.of(setup.versions)
+    usual = table.defaults(table.of(setup.versions))
     ds = reading.trees.get("ds")
-    given = reading.trees.get("args") or {}
-    args = Args(given, "args", table.defaults(version), ds if isinstance(ds, Mapping) else None,
+    trl = reading.trees.get("trl") or {}
+    given = {**_declared(trl, reading.trees.get("args") or {}, usual)}
+    args = Args(given, "args", usual, ds if isinstance(ds, Mapping) else None,
                 setup.versions.get("deepspeed", ""))  # fmt: skip
     claims = [
-        *claimed_by(TRAINER_ONLY, given, "args"),
+        *claimed_by(rows_for(trl.get("class", ""), setup.versions), given, "args"),
         *argument_claims(args),
         *cluster_claims(setup, reading),
         *script_claims(setup),
     ]
     consumed = frozenset({*taken_keys(args), ("args", "deepspeed")} if args.ds is not None else ())
-    return Draft(tuple(claims), {"args": "own", "ds": "deepspeed"}, consumed, lost(args), {}, silent(args))
+    implied = {"class": trl["class"]} if trl else {}
+    homes = {"args": "own", "ds": "deepspeed"}
+    return Draft(tuple(claims), homes, consumed, lost(args), implied, silent(args))
+
+
+def _declared(
+    trl: Mapping[str, Any], given: Mapping[str, Any], usual: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """The arguments, and what TRL's class has instead of TrainingArguments' defaults.
+
+    The spec says these outright: another framework has other defaults.
+    """
+    if not trl:
+        return given
+    known = {*usual, "max_length", "max_seq_length"}
+    own = {n: v for n, v in trl["defaults"].items() if n in known and v not in (None, usual.get(n))}
+    found = {**own, **given}
+    if trl["fills"]["bf16"] and found.get("bf16") is None:
+        found["bf16"] = not found.get("fp16")
+    return found
 
 
 def argument_claims(args: Args) -> Iterator[Claim]:

@@ -19,10 +19,10 @@ from dsbridge.rulebook import (
     unread,
 )
 from dsbridge.sdk import InputError, Source
-from dsbridge_trainer import flags, table
-from dsbridge_trainer.classes import Class, Field, derives, inherited
+from dsbridge_trainer import flags, trl_table
+from dsbridge_trainer.classes import Class, Field, inherited
+from dsbridge_trainer.roots import ROOTS, fields_of, root_of
 
-ROOTS = ("TrainingArguments", "Seq2SeqTrainingArguments")
 SEQ2SEQ = (
     flags.Option("sortish_sampler", "bool", "?"),
     flags.Option("predict_with_generate", "bool", "?"),
@@ -30,16 +30,28 @@ SEQ2SEQ = (
     flags.Option("generation_num_beams", "int"),
     flags.Option("generation_config", "text"),
 )
-PARSES = ("parse_args_into_dataclasses", "parse_json_file", "parse_yaml_file", "parse_dict")
+PARSERS = ("HfArgumentParser", "TrlParser")
+PARSES = (
+    "parse_args_into_dataclasses",
+    "parse_args_and_config",
+    "parse_json_file",
+    "parse_yaml_file",
+    "parse_dict",
+)
 
 
 class Given(NamedTuple):
-    """The arguments as given. `parser`: what HfArgumentParser says against them. `others`: other classes'."""
+    """The arguments as given. `parser`: what HfArgumentParser says against them. `others`: other classes'.
+
+    root: the library's class that they are of. environ: what TrlParser takes from its file's `env`.
+    """
 
     args: dict[str, Any]
     places: Mapping[str, Source]
     parser: dict[str, Any]
     others: dict[str, Any]
+    root: str = ROOTS[0]
+    environ: Mapping[str, str] = MappingProxyType({})
 
 
 class Context(NamedTuple):
@@ -51,12 +63,13 @@ class Context(NamedTuple):
     words: Words  # after the script
     version: str
     text: str = ""  # of the script
+    trl: str = trl_table.NEWEST  # its release
     own: Mapping[str, Any] = MappingProxyType({})  # what the script's own argparse parser gives
 
 
 def is_arguments(name: str, classes: dict[str, Class]) -> bool:
-    """The class is TrainingArguments, or the script's own subclass of it."""
-    return any(derives(name.rpartition(".")[2], root, classes) for root in ROOTS)
+    """The class is TrainingArguments, TRL's or the script's own subclass of it."""
+    return bool(root_of(name, classes))
 
 
 def own_fields(name: str, context: Context) -> list[Field]:
@@ -75,8 +88,9 @@ def own_defaults(fields: Iterable[Field]) -> dict[str, Any]:
 
 def known_names(name: str, context: Context) -> list[str]:
     """The fields in the order of the constructor."""
-    names = list(table.fields(context.version))
-    if derives(name.rpartition(".")[2], "Seq2SeqTrainingArguments", context.classes):
+    root = root_of(name, context.classes)
+    names = list(fields_of(root, context.version, context.trl))
+    if root == ROOTS[1]:
         names += [option.name for option in SEQ2SEQ]
     names += [f.option.name for f in own_fields(name, context) if f.option.name not in names]
     return names
@@ -99,7 +113,7 @@ def from_call(call: CallSite, context: Context, before: Sequence[CallSite] = ())
         places[name] = call.place(context.file, name)
     strange = [name for name in (*call.keywords, *loaded.args) if name not in names]
     parser = {"unknown": strange, "class": call.short} if strange else {}
-    return Given(values, places, parser, {})
+    return Given(values, places, parser, {}, root_of(call.function, context.classes))
 
 
 def _loaded(before: Sequence[CallSite], context: Context) -> Given:
@@ -111,11 +125,11 @@ def _loaded(before: Sequence[CallSite], context: Context) -> Given:
     name = path_of(opened.argument("file", 0), context)
     if name is None:
         return Given({}, {}, {}, {})
-    data, places, parser = _file(name, context, yaml=loads[-1].function == "yaml.safe_load")
+    data, places, parser = file_of(name, context, yaml=loads[-1].function == "yaml.safe_load")
     return Given(data if isinstance(data, dict) else {}, places, parser, {})
 
 
-def _file(name: str, context: Context, *, yaml: bool) -> tuple[Any, dict[str, Source], dict[str, Any]]:
+def file_of(name: str, context: Context, *, yaml: bool) -> tuple[Any, dict[str, Source], dict[str, Any]]:
     """A file of arguments, where its keys stand, and what reading it ends with."""
     if not context.files.has(name):
         return None, {}, {"missing": name}
@@ -145,9 +159,15 @@ def readable(value: Any, path: str) -> Any:
 def from_parser(call: CallSite, context: Context) -> Given:
     """What a method of HfArgumentParser returns."""
     classes = _classes(call.owner)
-    if call.short == "parse_args_into_dataclasses":
-        return _from_flags(call, classes, context)
-    return _from_mapping(call, classes, context)
+    if call.short == "parse_args_and_config":
+        from dsbridge_trainer.trl_parser import from_config  # a script of TRL's
+
+        found = from_config(call, classes, context)
+    elif call.short == "parse_args_into_dataclasses":
+        found = from_flags(call, options_of(classes, context), classes, context)
+    else:
+        found = _from_mapping(call, classes, context)
+    return found._replace(root=_root(classes, context))
 
 
 def _classes(parser: Any) -> list[str]:
@@ -159,15 +179,21 @@ def _classes(parser: Any) -> list[str]:
 def _options(name: str, context: Context) -> list[flags.Option]:
     """One class's fields as options."""
     own = [field.option for field in own_fields(name, context)]
-    if not is_arguments(name, context.classes):
-        return own
-    found = {n: flags.option_of(n, row) for n, row in table.fields(context.version).items()}
-    if derives(name, "Seq2SeqTrainingArguments", context.classes):
+    root = root_of(name, context.classes)
+    rows = fields_of(root, context.version, context.trl) if root else _beside(name, context)
+    found = {n: flags.option_of(n, row) for n, row in rows.items()}
+    if root == ROOTS[1]:
         found |= {option.name: option for option in SEQ2SEQ}
     return list((found | {option.name: option for option in own}).values())
 
 
-def _split(
+def _beside(name: str, context: Context) -> Mapping[str, Mapping[str, Any]]:
+    """The fields of TRL's ModelConfig, ScriptArguments, ..."""
+    foreign = name not in context.classes and trl_table.known(name)
+    return trl_table.rows(name, context.trl) if foreign else {}
+
+
+def split(
     values: Mapping[str, Any], classes: Sequence[str], context: Context
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Values for TrainingArguments, and those of the script's other classes, defaults included."""
@@ -175,19 +201,41 @@ def _split(
     others: dict[str, Any] = {}
     for name in classes:
         mine = {option.name for option in _options(name, context)}
-        part = own_defaults(own_fields(name, context)) | {k: v for k, v in values.items() if k in mine}
+        part = _defaults(name, context) | {k: v for k, v in values.items() if k in mine}
         (args if is_arguments(name, context.classes) else others).update(part)
     return args, others
 
 
-def _from_flags(call: CallSite, classes: list[str], context: Context) -> Given:
+def _defaults(name: str, context: Context) -> dict[str, Any]:
+    """What a class says by itself: the script's own, and TRL's that are no training arguments."""
+    beside = {key: row["default"] for key, row in _beside(name, context).items() if "default" in row}
+    known = beside if not root_of(name, context.classes) else {}
+    return known | own_defaults(own_fields(name, context))
+
+
+def _root(classes: Sequence[str], context: Context) -> str:
+    return next((root for name in classes if (root := root_of(name, context.classes))), ROOTS[0])
+
+
+def words_of(call: CallSite, context: Context) -> Words:
+    """The command's words after the script, unless the call gives others."""
     given = call.argument("args", 0)
-    words = context.words
-    if isinstance(given, list | tuple) and is_plain(given):
-        words = Words(tuple(str(word) for word in given), 0)
+    plain = isinstance(given, list | tuple) and is_plain(given)
+    return Words(tuple(str(word) for word in given), 0) if plain else context.words
+
+
+def options_of(classes: Sequence[str], context: Context) -> list[flags.Option]:
+    """The fields of all the classes of a parser."""
+    return [option for name in classes for option in _options(name, context)]
+
+
+def from_flags(
+    call: CallSite, options: Sequence[flags.Option], classes: Sequence[str], context: Context
+) -> Given:
+    """parse_args_into_dataclasses. options: those of the classes."""
+    words = words_of(call, context)
     items = [*_args_file(call, context), *words.items]
     extra = len(items) - len(words.items)
-    options = [option for name in classes for option in _options(name, context)]
     try:
         found = flags.parse(items, options)
     except flags.Bad as error:
@@ -196,7 +244,7 @@ def _from_flags(call: CallSite, classes: list[str], context: Context) -> Given:
     parser: dict[str, Any] = {}
     if found.left and call.argument("return_remaining_strings", 1) is not True:
         parser["left"] = found.left
-    args, others = _split(found.values, classes, context)
+    args, others = split(found.values, classes, context)
     places = {k: words.source(i - extra) for k, i in found.places.items() if i >= extra}
     return Given(args, places, parser, others)
 
@@ -226,13 +274,13 @@ def _from_mapping(call: CallSite, classes: list[str], context: Context) -> Given
         name = path_of(value, context)
         if name is None:
             return Given({}, {}, {}, {})
-        data, places, parser = _file(name, context, yaml=call.short == "parse_yaml_file")
+        data, places, parser = file_of(name, context, yaml=call.short == "parse_yaml_file")
         if parser:
             return Given({}, {}, parser, {})
     if not isinstance(data, dict):
         message = f"'{type(data).__name__}' object has no attribute 'keys'"
         return Given({}, {}, {"text": {"type": "AttributeError", "message": message}}, {})
-    args, others = _split(data, classes, context)
+    args, others = split(data, classes, context)
     taken = {option.name for name in classes for option in _options(name, context)}
     strange = sorted(str(key) for key in data if key not in taken)
     extra = call.argument("allow_extra_keys", 1) is True

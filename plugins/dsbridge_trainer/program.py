@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 
 from dsbridge.rulebook import Attribute, CallSite, Name, Script, Unread, read_arguments, read_script, unread
 from dsbridge.sdk import InputError
+from dsbridge_trainer import trl_table
 from dsbridge_trainer.classes import Class, derives
 from dsbridge_trainer.parsing import (
+    PARSERS,
     PARSES,
     Context,
     Given,
@@ -34,16 +36,35 @@ class Program(NamedTuple):
 
 
 def trainer_call(script: Script, classes: dict[str, Class]) -> CallSite | None:
-    """The call that makes the Trainer, or a class of the script that comes from it."""
-    found = [
-        call for call in script.calls if any(derives(call.short, trainer, classes) for trainer in TRAINERS)
-    ]
+    """The call that makes the Trainer, TRL's, or one of a class of the script that comes from them."""
+    found = [call for call in script.calls if kind_of(call.short, classes)]
     return next((call for call in found if not call.maybe), found[0] if found else None)
+
+
+def kind_of(name: str, classes: dict[str, Class], depth: int = 0) -> str:
+    """The libraries' trainer that a class is, or comes from; "" if it is none."""
+    if any(derives(name, trainer, classes) for trainer in TRAINERS):
+        return TRAINERS[0]
+    found = classes.get(name)
+    if found is not None and depth < 20:
+        kinds = (kind_of(base, classes, depth + 1) for base in found.bases)
+        return next((kind for kind in kinds if kind), "")
+    return name if trl_table.parameters(name, trl_table.NEWEST) else ""
+
+
+def argument(trainer: CallSite | None, name: str, index: int, context: Context) -> Any:
+    """An argument of the trainer. index: its place in Trainer's own constructor; TRL's differ."""
+    if trainer is None:
+        return None
+    names = trl_table.parameters(kind_of(trainer.short, context.classes), context.trl)
+    if not names:
+        return trainer.argument(name, index)
+    return trainer.argument(name, names.index(name) if name in names else None)
 
 
 def arguments_call(script: Script, trainer: CallSite | None, context: Context) -> CallSite | None:
     """The call that makes the arguments: the one the Trainer gets, else the one that the command asks for."""
-    given = trainer.argument("args", 1) if trainer else None
+    given = argument(trainer, "args", 1, context)
     if isinstance(given, CallSite) and _makes(given, context):
         return given
     made = [call for call in script.calls if _makes(call, context)]
@@ -51,19 +72,20 @@ def arguments_call(script: Script, trainer: CallSite | None, context: Context) -
     words = context.words.items
     file = {".json": "parse_json_file", ".yaml": "parse_yaml_file", ".yml": "parse_yaml_file"}
     wanted = next((file[end] for end in file if len(words) == 1 and words[0].endswith(end)), PARSES[0])
-    chosen = [call for call in parsers if call.short == wanted] or parsers or made
+    chosen = [call for call in parsers if call.short in (wanted, "parse_args_and_config")] or parsers or made
     return chosen[0] if chosen else None
 
 
 def _makes(call: CallSite, context: Context) -> bool:
     if call.short in PARSES:
-        return isinstance(call.owner, CallSite) and call.owner.short == "HfArgumentParser"
+        return isinstance(call.owner, CallSite) and call.owner.short in PARSERS
     return is_arguments(call.function, context.classes)
 
 
 def read_program(script: Script, context: Context) -> Program:
     """The trees of a script."""
     trainer = trainer_call(script, context.classes)
+    kind = kind_of(trainer.short, context.classes) if trainer else ""
     made = arguments_call(script, trainer, context)
     given = Given({}, {}, {}, {})
     own = read_arguments(script, context.words.items)
@@ -75,25 +97,59 @@ def read_program(script: Script, context: Context) -> Program:
             given = from_parser(made, context)
         else:
             given = from_call(made, context, script.calls[: made.number])
+    elif kind.endswith("Trainer") and kind not in TRAINERS:
+        # such a trainer makes its own arguments: SFTConfig() of SFTTrainer
+        given = given._replace(root=kind.replace("Trainer", "Config"))
     about: dict[str, Any] = {
         "trains": any(
             call.short == "train" and isinstance(call.owner, CallSite) and call.owner == trainer
             for call in script.calls
         ),
-        "data": _data(trainer, context),
+        "data": _data(trainer, given, context),
         "tokenizer": bool(trainer and trainer.short in TRAINERS and "tokenizer" in trainer.keywords),
-        "eval_dataset": bool(trainer and trainer.argument("eval_dataset", 4) is not None),
+        "eval_dataset": argument(trainer, "eval_dataset", 4, context) is not None,
     }
+    if trainer is not None and kind not in TRAINERS:
+        about["kind"] = kind
+        about["strange"] = _strange(trainer, kind, context)
+        about["reference"] = _reference(trainer, kind, context)
     model, config = _model(trainer, script, made, given, context)
     about["model"] = model
     return Program(given, config, about)
 
 
-def _data(trainer: CallSite | None, context: Context) -> dict[str, Any]:
+def _strange(trainer: CallSite, kind: str, context: Context) -> list[str]:
+    """Keywords that a trainer of TRL's does not take in this release."""
+    names = trl_table.parameters(kind, context.trl)
+    own = trainer.short not in context.classes and "*" not in names and not trainer.more
+    return [name for name in trainer.keywords if name not in names] if own else []
+
+
+def _reference(trainer: CallSite, kind: str, context: Context) -> dict[str, Any]:
+    """What decides whether there is a reference model: one is given, or LoRA takes its place."""
+    given = argument(trainer, "ref_model", 1, context) if kind in ("DPOTrainer", "KTOTrainer") else None
+    model = argument(trainer, "model", 0, context)
+    wrapped = isinstance(model, CallSite) and model.short in ("get_peft_model", "PeftModel")
+    lora = argument(trainer, "peft_config", -1, context)
+    return {"given": given is not None, "lora": wrapped or lora is not None}
+
+
+# TRL's trainers that train on each row of the data set once, unless they pack them
+_BY_ROW = ("SFTTrainer", "RewardTrainer")
+
+
+def _data(trainer: CallSite | None, given: Given, context: Context) -> dict[str, Any]:
     """`length`: rows of the training data, where the script shows it."""
-    value = trainer.argument("train_dataset", 3) if trainer else None
-    if value is None:
+    value = argument(trainer, "train_dataset", 3, context)
+    if trainer is None or value is None:
         return {"given": False}
+    kind = kind_of(trainer.short, context.classes)
+    if kind not in TRAINERS:
+        listed = isinstance(value, CallSite) and value.short == "from_list"
+        rows = value.argument("mapping", 0) if listed else None
+        if isinstance(rows, list) and kind in _BY_ROW and not given.args.get("packing"):
+            return {"given": True, "length": len(rows)}
+        return {"given": True}
     if isinstance(value, list):
         return {"given": True, "length": len(value)}
     if isinstance(value, CallSite) and value.short in context.classes:
@@ -110,8 +166,8 @@ def _model(
     """How the model is made, and its config."""
     if trainer is None:
         return {"way": "none"}, {}
-    value = trainer.argument("model", 0)
-    init = trainer.argument("model_init", 6)
+    value = argument(trainer, "model", 0, context)
+    init = argument(trainer, "model_init", 6, context)
     about: dict[str, Any] = {"init": init is not None}
     if init is not None and value is None:
         value = _returned(init, context)
@@ -119,6 +175,9 @@ def _model(
         value = value.argument("model", 0)
     if value is None:
         return {**about, "way": "none"}, {}
+    path = _text(value, given, context) if kind_of(trainer.short, context.classes) not in TRAINERS else None
+    if path is not None:  # TRL's trainers load a model by its name
+        return {**about, "way": "from_pretrained", "first": False}, _config_of(path, context)
     if not isinstance(value, CallSite):
         return {**about, "way": "unknown"}, _unknown()
     about["first"] = made is not None and value.number < made.number and not about["init"]

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from dsbridge.rulebook import Guess, Places, Reader, Reading, Setup, json_error, together
 from dsbridge.sdk import InputError, Source
-from dsbridge_trainer import table
-from dsbridge_trainer.moments import PROGRAM
+from dsbridge_trainer import table, trl_table
+from dsbridge_trainer.moments import PROGRAM, TRL_PROGRAM
+from dsbridge_trainer.roots import ROOTS
 
 if TYPE_CHECKING:
     from dsbridge.sdk import Draft
 
-VERSIONS = {"transformers": "5.23.0", "accelerate": "1.15.0", "deepspeed": "0.19.8"}
-_MARKS = ("TrainingArguments", "HfArgumentParser")
+VERSIONS = {"transformers": "5.23.0", "accelerate": "1.15.0", "deepspeed": "0.19.8", "trl": "1.16.0"}
+_MARKS = ("TrainingArguments", "HfArgumentParser", "from trl import", "from trl.", "import trl\n")
 _OWN_KEYS = ("output_dir", "per_device_train_batch_size")
 
 
@@ -90,7 +91,13 @@ def read(setup: Setup) -> Reading:
         return _from_json(setup, name, version)
     text = setup.files.text(name)
     context = parsing.Context(
-        setup.files, name, classes.classes_of(text), setup.words.after(count), version, text
+        setup.files,
+        name,
+        classes.classes_of(text),
+        setup.words.after(count),
+        version,
+        text,
+        trl_table.of(setup.versions),
     )
     script, _ = read_with_files(text, name, setup.environ, setup.files.text)
     found = program.read_program(script, context)
@@ -120,9 +127,10 @@ def _reading(setup: Setup, given: Any, model: Any, about: dict[str, Any]) -> Rea
     """Trees and places from what was found."""
     from dsbridge_trainer import config
 
+    usual = given.root in ROOTS
     sources: Mapping[str, Source] = {f"args.{name}": at for name, at in given.places.items()}
     trees: dict[str, Any] = {
-        "env": dict(setup.environ),
+        "env": {**setup.environ, **given.environ},
         "args": given.args,
         "parser": given.parser,
         "script": about,
@@ -137,7 +145,21 @@ def _reading(setup: Setup, given: Any, model: Any, about: dict[str, Any]) -> Rea
         else:
             trees["ds"] = found.ds
         sources = together(sources, found.sources)
-    return Reading(trees, sources, {})
+    if usual:
+        return Reading(trees, sources, {})
+    trees["trl"] = _trl(given.root, setup)
+    return Reading(trees, sources, {}, program=TRL_PROGRAM)
+
+
+def _trl(root: str, setup: Setup) -> dict[str, Any]:
+    """What the rules need to know of the class: its own defaults, and what it fills in."""
+    release = trl_table.of(setup.versions)
+    return {
+        "class": root,
+        "defaults": trl_table.defaults(root, release),
+        "fills": {"bf16": trl_table.fills(root, release, "bf16")},
+        "exported": trl_table.exported(root, release),
+    }
 
 
 def _parse(setup: Setup, reading: Reading) -> Draft:
@@ -151,7 +173,7 @@ READER = Reader(
     command_of=command_of,
     read=read,
     program=PROGRAM,
-    layers=("trainer", "accelerate", "deepspeed"),
+    layers=("trl", "trainer", "accelerate", "deepspeed"),
     versions=VERSIONS,
     parse=_parse,
 )

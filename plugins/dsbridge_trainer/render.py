@@ -21,10 +21,10 @@ from dsbridge.sdk import (
     to_json,
     unsupported,
 )
-from dsbridge_trainer import codes, ulysses
+from dsbridge_trainer import codes, trl_table, ulysses
 from dsbridge_trainer.arguments import together, training_arguments
 from dsbridge_trainer.dialect import DIALECT
-from dsbridge_trainer.fields import TRAINER_ONLY
+from dsbridge_trainer.fields import rows_for
 from dsbridge_trainer.fsdp import fsdp_settings
 from dsbridge_trainer.launch import CLAIMED as LAUNCH_CLAIMED
 from dsbridge_trainer.launch import launch
@@ -41,15 +41,33 @@ _IN_SNIPPET = ("model.name_or_path", "model.trust_remote_code", "model.attention
 def render(request: RenderRequest) -> Rendered:
     """`training_args.json`, `ds_config.json` unless FSDP is used, the snippet and the launch."""
     files: dict[str, str] = {}
-    built = training_arguments(request, TRAINER_ONLY)
+    kind, wrong = _class(request)
+    built = training_arguments(request, rows_for(kind, {}))
     sharded, env = _fsdp(request) if uses_fsdp(request) else _deepspeed(request, files)
     parts = together([built, sharded, _from_spec(request)])
     keys, found = with_own(request, parts.document("args"))
+    keys.pop("class", None)
     name, text, changed = _arguments_file(request, keys)
     started, told = launch(request, env)
-    files = {name: text, **files, "train_snippet.py": snippet(request, name), "launch.sh": started.script}
-    diagnostics = (*parts.diagnostics, *found, *changed, *told)
+    files = {
+        name: text,
+        **files,
+        "train_snippet.py": snippet(request, name, kind),
+        "launch.sh": started.script,
+    }
+    diagnostics = (*wrong, *parts.diagnostics, *found, *changed, *told)
     return Rendered(files, started, parts.claimed | LAUNCH_CLAIMED, diagnostics)
+
+
+def _class(request: RenderRequest) -> tuple[str, list[Diagnostic]]:
+    """`frameworks.trainer.class`: TRL's class that takes the arguments; "" for TrainingArguments."""
+    name = request.own().get("class", "")
+    if name == "" or (isinstance(name, str) and trl_table.is_arguments(name)):
+        return name, []
+    hint = "Write SFTConfig, DPOConfig or another class of TRL's, or remove it for TrainingArguments."
+    found = codes.NO_CLASS(f"TRL has no class of arguments {show(name)}", hint=hint,
+                           key="frameworks.trainer.class")  # fmt: skip
+    return "", [found]
 
 
 def _deepspeed(request: RenderRequest, files: dict[str, str]) -> tuple[Placed, dict[str, Word]]:

@@ -20,32 +20,46 @@ _ADAPTER = {
 }
 
 
-def snippet(request: RenderRequest, arguments: str) -> str:
-    """`train_snippet.py`: arguments first, then the model, so that ZeRO-3 splits it while it loads."""
+# what a trainer of TRL's needs besides the model, the arguments and the rows
+_MORE = {"GRPO": "reward_funcs=..., ", "RLOO": "reward_funcs=..., "}
+
+
+def snippet(request: RenderRequest, arguments: str, kind: str = "") -> str:
+    """`train_snippet.py`: arguments first, then the model, so that ZeRO-3 splits it while it loads.
+
+    kind: TRL's class of arguments, if it is one.
+    """
     spec = request.spec
+    adapts = is_lora(spec)
+    trainer = f"{kind.removesuffix('Config')}Trainer"
+    more = _MORE.get(kind.removesuffix("Config"), "")
+    if kind and adapts:  # its trainers wrap the model themselves
+        more, adapts = f"{more}peft_config={adapter_line(spec)}, ", False
     lines = [
         f"# {request.header()}",
         "# For your script, in this order: with ZeRO-3 the arguments make from_pretrained split the weights.",
         "import json",
         "",
-        *_imports(spec),
+        *_imports(spec, kind),
         "",
         f'with open({_quoted(arguments)}, encoding="utf-8") as file:',
-        "    args = TrainingArguments(**json.load(file))",
+        f"    args = {kind or 'TrainingArguments'}(**json.load(file))",
         f"model = {model_line(spec)}",
-        *([f"model = get_peft_model(model, {adapter_line(spec)})"] if is_lora(spec) else []),
-        "trainer = Trainer(model=model, args=args, train_dataset=...)  # your data",
+        *([f"model = get_peft_model(model, {adapter_line(spec)})"] if adapts else []),
+        f"trainer = {trainer}(model=model, args=args, {more}train_dataset=...)  # your data",
         "trainer.train()",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _imports(spec: ParallelSpec) -> list[str]:
-    names = ["AutoModelForCausalLM", "Trainer", "TrainingArguments"]
+def _imports(spec: ParallelSpec, kind: str) -> list[str]:
+    names = ["AutoModelForCausalLM", *([] if kind else ["Trainer", "TrainingArguments"])]
     if quantized(spec):
         names.insert(1, "BitsAndBytesConfig")
-    peft = ["from peft import LoraConfig, get_peft_model"] if is_lora(spec) else []
-    return [*peft, f"from transformers import {', '.join(names)}"]
+    wraps = "LoraConfig" if kind else "LoraConfig, get_peft_model"
+    peft = [f"from peft import {wraps}"] if is_lora(spec) else []
+    trl = [f"from trl import {kind}, {kind.removesuffix('Config')}Trainer"] if kind else []
+    return [*peft, f"from transformers import {', '.join(names)}", *trl]
 
 
 def model_line(spec: ParallelSpec) -> str:

@@ -26,7 +26,7 @@ def of(versions: Versions) -> str:
     return versions.get("transformers", NEWEST)
 
 
-def _held(rows: list[dict[str, Any]], version: str) -> Any:
+def held(rows: list[dict[str, Any]], version: str) -> Any:
     """The row that holds in a version, or None."""
     have = numbers(version)
     for row in rows:
@@ -43,7 +43,7 @@ def fields(version: str) -> Mapping[str, Mapping[str, Any]]:
     known = sorted(table["versions"], key=numbers)
     nearest = next((v for v in reversed(known) if numbers(v) <= numbers(version)), known[0])
     order = [name for name in table["order"][nearest] if name in table["fields"]]
-    found = {name: _held(table["fields"][name], version) for name in order}
+    found = {name: held(table["fields"][name], version) for name in order}
     return {name: row for name, row in found.items() if row is not None}
 
 
@@ -51,13 +51,13 @@ def fields(version: str) -> Mapping[str, Mapping[str, Any]]:
 def enum(name: str, version: str) -> tuple[Any, ...]:
     """The values of one of transformers' enums; none if the version lacks it."""
     rows = raw()["enums"].get(name)
-    return tuple(_held(rows, version) or ()) if rows else ()
+    return tuple(held(rows, version) or ()) if rows else ()
 
 
 @cache
 def dict_fields(version: str) -> tuple[str, ...]:
     """Fields whose text may be a JSON object."""
-    return tuple(_held(raw()["dict_fields"], version) or ())
+    return tuple(held(raw()["dict_fields"], version) or ())
 
 
 def defaults(version: str) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from importlib import import_module
 from typing import Any
 
 FRAMEWORKS = ("deepspeed", "accelerate", "trainer", "llamafactory", "xtuner")
+# What stands on a framework, and has cases of its own.
+BESIDE = ("trl",)
 # The environments whose versions a framework is recorded in.
 ENVIRONMENTS = {
     "deepspeed": ("hf", "hf-old", "llamafactory", "xtuner"),
@@ -19,6 +21,7 @@ ENVIRONMENTS = {
     "trainer": ("hf", "hf-old"),
     "llamafactory": ("llamafactory", "llamafactory-old"),
     "xtuner": ("xtuner",),
+    "trl": ("trl", "trl-old"),
 }
 
 

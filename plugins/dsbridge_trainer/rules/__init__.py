@@ -7,8 +7,20 @@ from typing import Any
 
 from dsbridge.rulebook import Layer, Versions, numbers
 from dsbridge_trainer import table
-from dsbridge_trainer.moments import MOMENTS
-from dsbridge_trainer.rules import arguments, config, finalize, notes, parser, train, trainer
+from dsbridge_trainer.moments import MOMENTS, TRL_MOMENTS
+from dsbridge_trainer.rules import (
+    _trl,
+    arguments,
+    config,
+    finalize,
+    notes,
+    parser,
+    train,
+    trainer,
+    trl,
+    trl_batch,
+    trl_reference,
+)
 
 RULES = (
     *parser.PARSED,
@@ -85,3 +97,12 @@ LAYER = Layer(
     TABLES,
     {"transformers": ("4.48.0", "4.51.3", "4.52.4", "5.6.0", "5.23.0")},
 )
+_TRL = (
+    *trl.PARSED,
+    *trl.ARGUMENTS,
+    *trl_batch.BATCH,
+    *trl.LEFT,
+    *trl.INIT,
+    *trl_reference.REFERENCE,
+)
+TRL_LAYER = Layer("trl", TRL_MOMENTS, _TRL, verified={"trl": (_trl.OLD, _trl.NEW)})
