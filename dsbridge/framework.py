@@ -70,6 +70,7 @@ class Framework(NamedTuple):
     reader: gives how its files and commands are read and resolved; None if it can only be rendered.
     arguments: for one that stands on TrainingArguments, the names of those it takes, by version.
     fsdp: whether it can shard with FSDP; what migrates to one that cannot becomes ZeRO.
+    deepspeed_builds: whether DeepSpeed may build optimizer and scheduler from blocks of its config.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Framework(NamedTuple):
     reader: Callable[[], Reader] | None = None
     arguments: Callable[[Mapping[str, str]], frozenset[str]] | None = None
     fsdp: bool = True
+    deepspeed_builds: bool = True
 
 
 def spec_hash(spec: ParallelSpec) -> str:

@@ -7,6 +7,7 @@ from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from dsbridge.artifacts import Artifacts
+from dsbridge.building import built_by_framework, peak_to_rate, with_peak
 from dsbridge.claims import Claim
 from dsbridge.deepspeed.dialect import AUTO_LEFT_OUT
 from dsbridge.diagnostics import NOT_RENDERED, UNSUPPORTED, Diagnostic, InputError, Severity
@@ -85,6 +86,8 @@ def migrate(
     if gone and target != parsed.framework:
         # without it a sharded run would become a plain one
         raise InputError(finding._replace(severity=Severity.ERROR) for finding in gone)
+    if target != parsed.framework:
+        parsed = with_peak(parsed)
     document, changed = _document(parsed, target, sharding, known)
     loaded = load_document(document, sets)
     artifacts = render(loaded, target, base, plugins=known)
@@ -102,11 +105,13 @@ def _document(
     if target != parsed.framework:
         for path, value in _silent(parsed, known.frameworks[target]).items():
             store(root, path, value)
+        peak_to_rate(root)
         frameworks = dict(root.get("frameworks", {}))
         shared = _shared(frameworks.pop(parsed.framework, {}), parsed, known.frameworks[target])
         if shared:
             frameworks[target] = shared
         root = {**root, "frameworks": frameworks}
+    found += built_by_framework(root, known.frameworks[target])
     return document._replace(value=root), [finding.at(document.at(_path(finding.key))) for finding in found]
 
 

@@ -57,7 +57,7 @@ def scheduler_lines(spec: ParallelSpec, config: Mapping[str, Any] | None) -> lis
         return ["scheduler = accelerate.utils.DummyScheduler(optimizer)"]
     scheduler = spec.scheduler
     given = [scheduler.type, scheduler.warmup_ratio, scheduler.warmup_steps, scheduler.min_lr]
-    if all(value in (UNSET, AUTO) for value in given):
+    if all(value in (UNSET, AUTO) for value in (*given, scheduler.min_lr_ratio)):
         return []
     dummy = bool(config and "optimizer" in config)
     lines = []
@@ -80,6 +80,7 @@ def _get_scheduler(spec: ParallelSpec, times: str) -> str:
     elif isinstance(scheduler.warmup_steps, int):
         warmup = f"{scheduler.warmup_steps}{times}"
     words = [repr(kind), "optimizer", f"num_warmup_steps={warmup}", f"num_training_steps=steps{times}"]
-    if kind == "cosine_with_min_lr" and isinstance(scheduler.min_lr, int | float):
-        words.append(f'scheduler_specific_kwargs={{"min_lr": {scheduler.min_lr!r}}}')
+    for name, value in (("min_lr", scheduler.min_lr), ("min_lr_rate", scheduler.min_lr_ratio)):
+        if kind == "cosine_with_min_lr" and isinstance(value, int | float):
+            words.append(f'scheduler_specific_kwargs={{"{name}": {value!r}}}')
     return f"transformers.get_scheduler({', '.join(words)})"
