@@ -18,15 +18,19 @@ from dsbridge.parsing import CONFIG_GONE, Parsed, parse, source_of
 from dsbridge.plugins import Registry, registry
 from dsbridge.reading import COMMAND, Files
 from dsbridge.rendering import framework_named, render
-from dsbridge.sharding import CONVERTED, converted
+from dsbridge.sharding import CONVERTED, LEFT_OUT, converted
 from dsbridge.spec.leaves import leaves
 from dsbridge.spec.load import Loaded, load_document
 from dsbridge.targets import written
-from dsbridge.trees import store
+from dsbridge.trees import copied, store
 from dsbridge.values import AUTO
 
 _NOTHING = "nothing is written"
 EXACT, LOSSY, NO_PLACE, DROPPED = "exact", "lossy", "unsupported", "dropped"
+
+
+# what those who stand on TrainingArguments do not all say by its arguments
+_NOT_ARGUMENTS = ("finetuning.", "fsdp.")
 
 
 class Move(NamedTuple):
@@ -101,11 +105,14 @@ def _document(
 ) -> tuple[Document, list[Diagnostic]]:
     """The spec as it is to be rendered: sharded in the way that the target has."""
     document = parsed.loaded.document
-    root, found = converted(document.value, known.frameworks[target], sharding)
+    root = copied(dict(document.value))
     if target != parsed.framework:
-        for path, value in _silent(parsed, known.frameworks[target]).items():
+        stays = known.frameworks[target].fsdp and sharding != "zero"
+        for path, value in _silent(parsed, known.frameworks[target], stays).items():
             store(root, path, value)
         peak_to_rate(root)
+    root, found = converted(root, known.frameworks[target], sharding)
+    if target != parsed.framework:
         frameworks = dict(root.get("frameworks", {}))
         shared = _shared(frameworks.pop(parsed.framework, {}), parsed, known.frameworks[target])
         if shared:
@@ -115,15 +122,20 @@ def _document(
     return document._replace(value=root), [finding.at(document.at(_path(finding.key))) for finding in found]
 
 
-def _silent(parsed: Parsed, target: Framework) -> dict[str, Any]:
-    """What the source does where it is told nothing, or "auto", unless the target has the same arguments."""
+def _silent(parsed: Parsed, target: Framework, fsdp: bool) -> dict[str, Any]:
+    """What the source does where it is told nothing, or "auto", unless the target has the same arguments.
+
+    fsdp: FSDP stays FSDP.
+    """
     source = parsed.input.framework
     alike = source.arguments is not None and target.arguments is not None
     said = leaves(parsed.loaded.spec)
     return {
         path: value
         for path, value in parsed.silent.items()
-        if said.get(path, AUTO) is AUTO and not (alike and not path.startswith("finetuning."))
+        if said.get(path, AUTO) is AUTO
+        and not (alike and not path.startswith(_NOT_ARGUMENTS))
+        and (fsdp or not path.startswith("fsdp."))
     }
 
 
@@ -158,7 +170,8 @@ def _moves(
             move = _move(source, path, claim, keys, (*artifacts.diagnostics, *changed), title)
             stays = artifacts.refused and move.status == EXACT
             yield move._replace(status=DROPPED, reason=_NOTHING) if stays else move
-    for path, value in _silent(parsed, known.frameworks[artifacts.target]).items():
+    sharded = bool(loaded.document.value.get("fsdp"))
+    for path, value in _silent(parsed, known.frameworks[artifacts.target], sharded).items():
         if artifacts.target != parsed.framework and not artifacts.refused:
             keys = _keys(loaded, path, artifacts, whole, base, known)
             source = f"({parsed.input.framework.title}'s default: {path} {show(value)})"
@@ -223,6 +236,8 @@ def _move(
     for finding in about:
         if finding.code == UNSUPPORTED.code:
             return Move(source, "", NO_PLACE, finding.message.partition(NOT_RENDERED)[2])
+        if finding.code == LEFT_OUT.code and finding.severity is Severity.INFO:
+            return Move(source, "", NO_PLACE, finding.message)
         if finding.severity is Severity.ERROR:
             return Move(source, target, NO_PLACE, finding.message)
         if finding.severity is Severity.WARNING or finding.code in (CONVERTED.code, AUTO_LEFT_OUT.code):

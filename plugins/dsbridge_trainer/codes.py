@@ -33,6 +33,9 @@ COMPARED = Code("TR024", "native-compared", Severity.ERROR, "The Trainer stops a
 OVERWRITTEN = Code(
     "TR025", "native-overwritten", Severity.WARNING, "The Trainer puts a value of its own there."
 )
+STRATEGY_LOST = Code(
+    "TR026", "fsdp-strategy-lost", Severity.WARNING, "Transformers 5 does not hand the strategy of FSDP 1 on."
+)
 
 ALL = (
     OPTIMIZER,
@@ -60,4 +63,5 @@ ALL = (
     FSDP_VERSION,
     COMPARED,
     OVERWRITTEN,
+    STRATEGY_LOST,
 )

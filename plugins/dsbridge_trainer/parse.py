@@ -18,6 +18,7 @@ from dsbridge.sdk import (
     cluster_claims,
     config_claims,
     default_clipping,
+    joined,
     scheduler_claims,
     script_claims,
 )
@@ -25,6 +26,7 @@ from dsbridge_trainer import table
 from dsbridge_trainer.dialect import DIALECT
 from dsbridge_trainer.fields import ARGUMENTS, TRAINER_ONLY
 from dsbridge_trainer.optimizing import NAMES, NOT_READ
+from dsbridge_trainer.parse_fsdp import fsdp_part
 
 _CLIP = "gradient_clipping"
 _LATER = ("gradient_clipping", "training.eval_steps")  # decided below
@@ -75,7 +77,9 @@ def parse(setup: Setup, reading: Reading) -> Draft:
         *script_claims(setup),
     ]
     consumed = frozenset({*taken_keys(args), ("args", "deepspeed")} if args.ds is not None else ())
-    return Draft(tuple(claims), {"args": "own", "ds": "deepspeed"}, consumed, lost(args), {}, silent(args))
+    sharded = fsdp_part(reading.trees, version)
+    own = Draft(tuple(claims), {"args": "own", "ds": "deepspeed"}, consumed, lost(args), {}, silent(args))
+    return joined([own, sharded])
 
 
 def argument_claims(args: Args) -> Iterator[Claim]:

@@ -71,7 +71,10 @@ DECLARED = {
         "launch.node_rank": "the script asks the environment",
         "model": "it is in the script, which is the user's",
         "finetuning": "it is in the script, which is the user's",
-        "fsdp": "fsdp_config is kept word for word",
+        "fsdp.sharding": "FSDP 2 says it by reshard_after_forward",
+        "fsdp.reshard_after_forward": "it is what the sharding means to FSDP 2",
+        "fsdp.transformer_layer_cls": "another policy does not read it",
+        "fsdp.min_num_params": "another policy does not read it",
         "zero.init_on_load": "the Trainer decides it by the stage",
         "precision.fp16": "beside another number format the block is kept word for word",
         "parallelism.ulysses": "it is in the launch environment",
@@ -90,7 +93,7 @@ WRITTEN_OUT = {
     "zero.stage": 0,
     "optimizer.type": "adamw",
     "cluster.nodes": 1,
-    "fsdp.version": 1,
+    "fsdp.version": (1, 2),
     "finetuning.method": "lora",
     "finetuning.quantization_bits": 4,
     "launch.master_addr": "0",
@@ -122,6 +125,10 @@ def parsed(loaded: Loaded, artifacts: Artifacts) -> Parsed:
     return parse(Files(Path(), files), command=launch_words(artifacts), source=artifacts.target)
 
 
+def _either(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
 def differing(loaded: Loaded, artifacts: Artifacts) -> dict[str, tuple[Any, Any]]:
     """Paths that came back as something else, and that nobody has announced."""
     back = parsed(loaded, artifacts)
@@ -137,7 +144,7 @@ def differing(loaded: Loaded, artifacts: Artifacts) -> dict[str, tuple[Any, Any]
     for path in {**before, **after}:
         one, other = before.get(path, derived.get(path)), after.get(path)
         excused = any(path == key or path.startswith(f"{key}.") or key.startswith(f"{path}.") for key in told)
-        written_out = one in (None, AUTO) and (other is AUTO or other == WRITTEN_OUT.get(path))
+        written_out = one in (None, AUTO) and (other is AUTO or other in _either(WRITTEN_OUT.get(path)))
         no_wish = one is AUTO or (other is None and one == NO_WISH.get(path))
         no_wish |= path == "scheduler.peak_lr" and one == before.get("optimizer.lr")
         if one != other and not (excused or written_out or no_wish):
