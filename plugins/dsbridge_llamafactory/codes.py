@@ -19,6 +19,9 @@ CHECKPOINTING = Code(
 FSDP_WRAP = Code("LF013", "wrap-assumed", Severity.INFO, "No wrapping is given; the usual one is written.")
 FILE_NAME = Code("LF014", "file-name", Severity.ERROR, "LLaMA-Factory's launcher splits at spaces.")
 UNREAD = Code("LF015", "settings-unread", Severity.ERROR, "The script makes the settings as it runs.")
+LAUNCHER_LEFT = Code(
+    "LF016", "launcher-left", Severity.WARNING, "Accelerate's DeepSpeed settings are not carried over."
+)
 ALL = (
     REQUIRED,
     METHOD_ASSUMED,
@@ -33,4 +36,5 @@ ALL = (
     FSDP_WRAP,
     FILE_NAME,
     UNREAD,
+    LAUNCHER_LEFT,
 )

@@ -12,6 +12,7 @@ from dsbridge.sdk import Source
 from dsbridge_llamafactory.flags import NEWEST, names, read_flags
 from dsbridge_llamafactory.inputs import program_of
 from dsbridge_llamafactory.omega import Settings, override, read_settings
+from dsbridge_llamafactory.under_accelerate import trees_of
 from dsbridge_trainer import config
 
 _TRUE = ("true", "y", "1")
@@ -37,7 +38,10 @@ def read(setup: Setup) -> Reading:
         trees["older"] = {"args": _training(settings.older)}
         if isinstance(settings.older.get("deepspeed"), dict):
             trees["older"]["ds"] = settings.older["deepspeed"]
+    launcher, around = trees_of(setup)
+    trees |= launcher
     sources = {f"{root}.{path}": place for root in ("lf", "args") for path, place in settings.sources.items()}
+    sources |= around
     ds, places = _ds_config(lf, setup.files, sources)
     trees |= ds
     sources |= places

@@ -58,8 +58,11 @@ DECLARED = {
     "llamafactory": {
         "launch.kind": "llamafactory-cli starts torchrun itself",
         "launch.node_rank": "the script asks the environment",
-        "fsdp": "its Accelerate YAML is not read with the training YAML",
-        "cluster": "under FSDP it is in the Accelerate YAML",
+        "fsdp.sharding": "FSDP 2 says it by reshard_after_forward",
+        "fsdp.reshard_after_forward": "it is what the sharding means to FSDP 2",
+        "fsdp.auto_wrap": "unset, the usual one is written",
+        "fsdp.transformer_layer_cls": "another policy does not read it",
+        "fsdp.min_num_params": "another policy does not read it",
         "batch.global": "it is the product of the other two and the ranks",
         "zero.init_on_load": "the Trainer decides it by the stage",
         "precision.fp16": "beside another number format the block is kept word for word",
