@@ -11,7 +11,9 @@ from dsbridge.building import built_by_framework, peak_to_rate, with_peak
 from dsbridge.claims import Claim
 from dsbridge.deepspeed.dialect import AUTO_LEFT_OUT
 from dsbridge.diagnostics import NOT_RENDERED, UNSUPPORTED, Diagnostic, InputError, Severity
+from dsbridge.explaining import Explanation, explain
 from dsbridge.fields import show
+from dsbridge.filling import left_out, numbers, reasons, with_hint
 from dsbridge.formats.document import Document
 from dsbridge.framework import Base, Framework
 from dsbridge.parsing import CONFIG_GONE, Parsed, parse, source_of
@@ -95,8 +97,23 @@ def migrate(
     document, changed = _document(parsed, target, sharding, known)
     loaded = load_document(document, sets)
     artifacts = render(loaded, target, base, plugins=known)
+
+    def explained() -> Explanation:
+        return explain(
+            files, given, command, target=parsed.framework, facts=facts, versions=versions, plugins=known
+        )
+
+    title = parsed.input.framework.title
+    filled = numbers(left_out(artifacts.diagnostics), explained) if target != parsed.framework else {}
+    if filled:
+        for path, value in filled.items():
+            store(document.value, path, value)
+        loaded = load_document(document, sets)
+        artifacts = render(loaded, target, base, plugins=known)
+    artifacts = artifacts._replace(diagnostics=with_hint(artifacts.diagnostics, title))
     told = (*parsed.diagnostics, *changed, *artifacts.diagnostics)
-    moves = tuple(_moves(parsed, loaded, artifacts, base, known, changed))
+    why = reasons(filled, title)
+    moves = tuple(_moves(parsed, loaded, artifacts, base, known, changed, why))
     return Migration(parsed, artifacts, moves, tuple(dict.fromkeys(told)))
 
 
@@ -159,8 +176,9 @@ def _moves(
     base: Base | None,
     known: Registry,
     changed: Sequence[Diagnostic],
+    why: Mapping[str, str],
 ) -> Iterator[Move]:
-    """Every key of the input, in the input's order."""
+    """Every key of the input, in the input's order. why: of values that the source fills, by path."""
     whole = written(artifacts)
     title = known.frameworks[artifacts.target].title
     for path, claim in parsed.claims.items():
@@ -168,6 +186,8 @@ def _moves(
         if source:
             keys = _keys(loaded, path, artifacts, whole, base, known)
             move = _move(source, path, claim, keys, (*artifacts.diagnostics, *changed), title)
+            if path in why and move.status == EXACT:
+                move = move._replace(reason=why[path])
             stays = artifacts.refused and move.status == EXACT
             yield move._replace(status=DROPPED, reason=_NOTHING) if stays else move
     sharded = bool(loaded.document.value.get("fsdp"))
@@ -177,15 +197,15 @@ def _moves(
             source = f"({parsed.input.framework.title}'s default: {path} {show(value)})"
             yield _move(source, path, Claim(path, value), keys, (*artifacts.diagnostics, *changed), title)
     for key in parsed.consumed:
-        why = "says nothing that another key does not say"
-        yield Move(_shown(parsed, key), "", DROPPED if artifacts.refused else EXACT, why)
+        said = "says nothing that another key does not say"
+        yield Move(_shown(parsed, key), "", DROPPED if artifacts.refused else EXACT, said)
     for key in parsed.kept:
         yield _kept(parsed, key, artifacts, whole, title)
     for entry in parsed.unclaimed:
-        why = next(
+        lost = next(
             (d.message for d in parsed.diagnostics if d.key == entry.key), "the spec has no room for it"
         )
-        yield Move(entry.key, "", DROPPED, why)
+        yield Move(entry.key, "", DROPPED, lost)
 
 
 def _shown(parsed: Parsed, key: tuple[str, ...]) -> str:

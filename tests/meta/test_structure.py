@@ -50,7 +50,7 @@ LEVELS = (
     {"rendering", "inputs"},
     {"stories"},
     {"explaining", "assumed", "parsing", "sharding", "targets"},
-    {"prediction", "building", "verification", "faithful", "optimizing"},
+    {"prediction", "building", "filling", "verification", "faithful", "optimizing"},
     {"migrating"},
     {"sides"},
     {"differing"},
