@@ -54,7 +54,7 @@ def scheduler_lines(spec: ParallelSpec, config: Mapping[str, Any] | None) -> lis
     """As above. Accelerate steps a torch scheduler once a process (scheduler.py:74), so its steps
     are counted in processes too; a scheduler that DeepSpeed steps is not."""
     if config and "scheduler" in config:
-        return ["scheduler = accelerate.utils.DummyScheduler(optimizer)"]
+        return _dummy_scheduler(spec, config["scheduler"])
     scheduler = spec.scheduler
     given = [scheduler.type, scheduler.warmup_ratio, scheduler.warmup_steps, scheduler.min_lr]
     if all(value in (UNSET, AUTO) for value in (*given, scheduler.min_lr_ratio)):
@@ -69,6 +69,20 @@ def scheduler_lines(spec: ParallelSpec, config: Mapping[str, Any] | None) -> lis
         # next to DummyOptim only DummyScheduler is allowed (accelerator.py:2286-2291)
         made = f"accelerate.utils.DummyScheduler(optimizer, lr_scheduler_callable=lambda optimizer: {made})"
     return [*lines, f"scheduler = {made}"]
+
+
+def _dummy_scheduler(spec: ParallelSpec, block: Any) -> list[str]:
+    """Accelerate fills "auto" from it: the total divided by the processes (accelerator.py:2350), the warm-up
+    as it is."""
+    params = block.get("params") if isinstance(block, Mapping) else None
+    params, ratio = params if isinstance(params, Mapping) else {}, spec.scheduler.warmup_ratio
+    words = []
+    if params.get("total_num_steps") == "auto":
+        words.append("total_num_steps=steps * accelerator.num_processes")
+    if params.get("warmup_num_steps") == "auto" and isinstance(ratio, int | float):
+        words.append(f"warmup_num_steps=math.ceil({ratio!r} * steps)")
+    lines = ["steps = ...  # optimizer steps of the whole run"] if words else []
+    return [*lines, f"scheduler = accelerate.utils.DummyScheduler({', '.join(['optimizer', *words])})"]
 
 
 def _get_scheduler(spec: ParallelSpec, times: str) -> str:

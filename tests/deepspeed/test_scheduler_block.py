@@ -295,3 +295,27 @@ def test_a_scheduler_of_the_scripts_own_leaves_the_block_alone() -> None:
     }
     found = parse(Files(Path(), texts), ["a.yaml", "train.py"])
     assert "scheduler" in found.loaded.document.value["deepspeed"]
+
+
+def test_to_accelerate_the_script_says_how_long_the_run_is() -> None:
+    config = with_block("WarmupDecayLR", {**AUTO, "total_num_steps": "auto"}, gradient_clipping="auto")
+    config |= {
+        "optimizer": {"type": "AdamW", "params": {"lr": "auto"}},
+        "train_micro_batch_size_per_gpu": "auto",
+        "gradient_accumulation_steps": "auto",
+    }
+    texts = {"ds.json": json.dumps(config), "args.json": json.dumps({**TRAINER, "warmup_steps": 0.1})}
+    sets = ("cluster.gpus_per_node=4",)
+    found = migrate(Files(Path(), texts), ["args.json"], target="accelerate", sets=sets)
+    assert not found.refused, [d.message for d in found.diagnostics]
+    block = json.loads(found.artifacts.files["ds_config.json"])["scheduler"]
+    assert block["params"] == {
+        "total_num_steps": "auto",
+        "warmup_num_steps": "auto",
+        "warmup_min_lr": 0,
+        "warmup_max_lr": 1e-4,
+    }
+    (line,) = [d.hint for d in found.diagnostics if d.code == "ACC001" and d.message.startswith("scheduler")]
+    assert (
+        "total_num_steps=steps * accelerator.num_processes, warmup_num_steps=math.ceil(0.1 * steps)" in line
+    )
