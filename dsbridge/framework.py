@@ -72,6 +72,7 @@ class Framework(NamedTuple):
     fsdp: whether it can shard with FSDP; what migrates to one that cannot becomes ZeRO.
     decides: gives the keys of its own that decide what is trained (data, template), with their defaults: two
     inputs that differ in one do not train the same.
+    deepspeed_builds: whether DeepSpeed may build optimizer and scheduler from blocks of its config.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Framework(NamedTuple):
     arguments: Callable[[Mapping[str, str]], frozenset[str]] | None = None
     fsdp: bool = True
     decides: Callable[[], Mapping[str, Any]] | None = None
+    deepspeed_builds: bool = True
 
 
 def spec_hash(spec: ParallelSpec) -> str:

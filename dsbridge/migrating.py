@@ -8,25 +8,32 @@ from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from dsbridge.artifacts import Artifacts
+from dsbridge.building import built_by_framework, peak_to_rate, with_peak
 from dsbridge.claims import Claim
 from dsbridge.deepspeed.dialect import AUTO_LEFT_OUT
 from dsbridge.diagnostics import NOT_RENDERED, UNSUPPORTED, Diagnostic, InputError, Severity
+from dsbridge.explaining import Explanation, explain
 from dsbridge.fields import show
+from dsbridge.filling import left_out, numbers, reasons, with_hint
 from dsbridge.formats.document import Document
 from dsbridge.framework import Base, Framework
 from dsbridge.parsing import CONFIG_GONE, Parsed, parse, source_of
 from dsbridge.plugins import Registry, registry
 from dsbridge.reading import COMMAND, Files
 from dsbridge.rendering import framework_named, render
-from dsbridge.sharding import CONVERTED, converted
+from dsbridge.sharding import CONVERTED, LEFT_OUT, converted
 from dsbridge.spec.leaves import leaves
 from dsbridge.spec.load import Loaded, load_document
 from dsbridge.targets import written
-from dsbridge.trees import store
+from dsbridge.trees import copied, store
 from dsbridge.values import AUTO
 
 _NOTHING = "nothing is written"
 EXACT, LOSSY, NO_PLACE, DROPPED = "exact", "lossy", "unsupported", "dropped"
+
+
+# what those who stand on TrainingArguments do not all say by its arguments
+_NOT_ARGUMENTS = ("finetuning.", "fsdp.")
 
 
 class Move(NamedTuple):
@@ -86,11 +93,28 @@ def migrate(
     if gone and target != parsed.framework:
         # without it a sharded run would become a plain one
         raise InputError(finding._replace(severity=Severity.ERROR) for finding in gone)
+    if target != parsed.framework:
+        parsed = with_peak(parsed)
     document, changed = _document(parsed, target, sharding, known)
     loaded = load_document(document, sets)
     artifacts = render(loaded, target, base, plugins=known)
+
+    def explained() -> Explanation:
+        return explain(
+            files, given, command, target=parsed.framework, facts=facts, versions=versions, plugins=known
+        )
+
+    title = parsed.input.framework.title
+    filled = numbers(left_out(artifacts.diagnostics), explained) if target != parsed.framework else {}
+    if filled:
+        for path, value in filled.items():
+            store(document.value, path, value)
+        loaded = load_document(document, sets)
+        artifacts = render(loaded, target, base, plugins=known)
+    artifacts = artifacts._replace(diagnostics=with_hint(artifacts.diagnostics, title))
     told = (*parsed.diagnostics, *changed, *artifacts.diagnostics)
-    moves = tuple(_moves(parsed, loaded, artifacts, base, known, changed))
+    why = reasons(filled, title)
+    moves = tuple(_moves(parsed, loaded, artifacts, base, known, changed, why))
     return Migration(parsed, artifacts, moves, tuple(dict.fromkeys(told)))
 
 
@@ -99,27 +123,37 @@ def _document(
 ) -> tuple[Document, list[Diagnostic]]:
     """The spec as it is to be rendered: sharded in the way that the target has."""
     document = parsed.loaded.document
-    root, found = converted(document.value, known.frameworks[target], sharding)
+    root = copied(dict(document.value))
     if target != parsed.framework:
-        for path, value in _silent(parsed, known.frameworks[target]).items():
+        stays = known.frameworks[target].fsdp and sharding != "zero"
+        for path, value in _silent(parsed, known.frameworks[target], stays).items():
             store(root, path, value)
+        peak_to_rate(root)
+    root, found = converted(root, known.frameworks[target], sharding)
+    if target != parsed.framework:
         frameworks = dict(root.get("frameworks", {}))
         shared = _shared(frameworks.pop(parsed.framework, {}), parsed, known.frameworks[target])
         if shared:
             frameworks[target] = shared
         root = {**root, "frameworks": frameworks}
+    found += built_by_framework(root, known.frameworks[target])
     return document._replace(value=root), [finding.at(document.at(_path(finding.key))) for finding in found]
 
 
-def _silent(parsed: Parsed, target: Framework) -> dict[str, Any]:
-    """What the source does where it is told nothing, or "auto", unless the target has the same arguments."""
+def _silent(parsed: Parsed, target: Framework, fsdp: bool) -> dict[str, Any]:
+    """What the source does where it is told nothing, or "auto", unless the target has the same arguments.
+
+    fsdp: FSDP stays FSDP.
+    """
     source = parsed.input.framework
     alike = parsed.alike and source.arguments is not None and target.arguments is not None
     said = leaves(parsed.loaded.spec)
     return {
         path: value
         for path, value in parsed.silent.items()
-        if said.get(path, AUTO) is AUTO and not (alike and not path.startswith("finetuning."))
+        if said.get(path, AUTO) is AUTO
+        and not (alike and not path.startswith(_NOT_ARGUMENTS))
+        and (fsdp or not path.startswith("fsdp."))
     }
 
 
@@ -143,8 +177,9 @@ def _moves(
     base: Base | None,
     known: Registry,
     changed: Sequence[Diagnostic],
+    why: Mapping[str, str],
 ) -> Iterator[Move]:
-    """Every key of the input, in the input's order."""
+    """Every key of the input, in the input's order. why: of values that the source fills, by path."""
     whole = written(artifacts)
     title = known.frameworks[artifacts.target].title
     for path, claim in parsed.claims.items():
@@ -152,23 +187,26 @@ def _moves(
         if source:
             said = _said(loaded, path, artifacts, whole, base, known)
             move = _move(source, path, claim, said, (*artifacts.diagnostics, *changed), title)
+            if path in why and move.status == EXACT:
+                move = move._replace(reason=why[path])
             stays = artifacts.refused and move.status == EXACT
             yield move._replace(status=DROPPED, reason=_NOTHING) if stays else move
-    for path, value in _silent(parsed, known.frameworks[artifacts.target]).items():
+    sharded = bool(loaded.document.value.get("fsdp"))
+    for path, value in _silent(parsed, known.frameworks[artifacts.target], sharded).items():
         if artifacts.target != parsed.framework and not artifacts.refused:
             said = _said(loaded, path, artifacts, whole, base, known)
             source = f"({parsed.input.framework.title}'s default: {path} {show(value)})"
             yield _move(source, path, Claim(path, value), said, (*artifacts.diagnostics, *changed), title)
     for key in parsed.consumed:
-        why = "says nothing that another key does not say"
-        yield Move(_shown(parsed, key), "", DROPPED if artifacts.refused else EXACT, why)
+        twice = "says nothing that another key does not say"
+        yield Move(_shown(parsed, key), "", DROPPED if artifacts.refused else EXACT, twice)
     for key in parsed.kept:
         yield _kept(parsed, key, artifacts, whole, title)
     for entry in parsed.unclaimed:
-        why = next(
+        lost = next(
             (d.message for d in parsed.diagnostics if d.key == entry.key), "the spec has no room for it"
         )
-        yield Move(entry.key, "", DROPPED, why)
+        yield Move(entry.key, "", DROPPED, lost)
 
 
 def _shown(parsed: Parsed, key: tuple[str, ...]) -> str:
@@ -231,6 +269,8 @@ def _move(source: str, path: str, claim: Claim, said: _Said, found: Sequence[Dia
     for finding in (*about, *said.findings):
         if finding.code == UNSUPPORTED.code:
             return Move(source, "", NO_PLACE, finding.message.partition(NOT_RENDERED)[2])
+        if finding.code == LEFT_OUT.code and finding.severity is Severity.INFO:
+            return Move(source, "", NO_PLACE, finding.message)
         if finding.severity is Severity.ERROR:
             return Move(source, target, NO_PLACE, finding.message)
         if finding.severity is Severity.WARNING or finding.code in (CONVERTED.code, AUTO_LEFT_OUT.code):

@@ -32,12 +32,14 @@ UNCLAIMED = Code("PA003", "unclaimed", Severity.WARNING, "The spec has no room f
 CONTRADICTION = Code("PA004", "contradiction", Severity.WARNING, "The files contradict themselves.")
 NOT_READ = Code("PA005", "not-read", Severity.WARNING, "A value can only be known by running a program.")
 TWICE = Code("PA006", "said-twice", Severity.WARNING, "Two keys say one thing differently.")
-CONFIG_GONE = Code("PA007", "config-not-read", Severity.WARNING, "A DeepSpeed config is named, but not read.")
+CONFIG_GONE = Code(
+    "PA007", "config-not-read", Severity.WARNING, "A config of the sharding is named, but not read."
+)
 CODES = (CONFIG_GONE, NO_PARSER, KEPT, UNCLAIMED, CONTRADICTION, NOT_READ, TWICE)
 
 
 # keys that name the file that sharding is in
-NAMES_A_CONFIG = ("deepspeed", "deepspeed_config", "deepspeed_config_file", "config_file")
+NAMES_A_CONFIG = ("deepspeed", "deepspeed_config", "deepspeed_config_file", "config_file", "fsdp_config")
 
 
 class Unclaimed(NamedTuple):

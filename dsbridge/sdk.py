@@ -30,7 +30,10 @@ if TYPE_CHECKING:
         script_claims,
     )
     from dsbridge.deepspeed.rendering import to_json
+    from dsbridge.deepspeed.scheduler import ALONE as DS_SCHEDULER_ALONE
+    from dsbridge.deepspeed.scheduler import alone as ds_scheduler_alone
     from dsbridge.deepspeed.scheduler import owner_is_deepspeed as scheduler_by_deepspeed
+    from dsbridge.deepspeed.scheduler_parsing import scheduler_claims
     from dsbridge.diagnostics import Code, Diagnostic, InputError, Severity
     from dsbridge.fields import (
         SAME,
@@ -78,6 +81,9 @@ _WHERE = {
     "Dialect": "deepspeed.dialect",
     "optimizer_by_deepspeed": "deepspeed.optimizer:owner_is_deepspeed",
     "scheduler_by_deepspeed": "deepspeed.scheduler:owner_is_deepspeed",
+    "DS_SCHEDULER_ALONE": "deepspeed.scheduler:ALONE",
+    "ds_scheduler_alone": "deepspeed.scheduler:alone",
+    "scheduler_claims": "deepspeed.scheduler_parsing",
     "to_json": "deepspeed.rendering",
     "Code": "diagnostics",
     "Diagnostic": "diagnostics",
@@ -141,6 +147,7 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "AUTO",
     "DS_OPTIMIZERS",
+    "DS_SCHEDULER_ALONE",
     "SAME",
     "UNSET",
     "Arguments",
@@ -181,6 +188,7 @@ __all__ = [
     "ds_config",
     "ds_key_of",
     "ds_path_of",
+    "ds_scheduler_alone",
     "hookimpl",
     "joined",
     "leaves_of",
@@ -194,6 +202,7 @@ __all__ = [
     "rank_claims",
     "read_arguments",
     "scheduler_by_deepspeed",
+    "scheduler_claims",
     "script_claims",
     "show",
     "to_json",

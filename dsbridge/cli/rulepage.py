@@ -19,7 +19,7 @@ from dsbridge.values import UNSET
 WITH_CODES = (
     "artifacts", "assumed", "bounds", "cli.given", "cli.rule", "deepspeed.dialect", "explaining", "fields",
     "formats.document", "formats.yaml_edit", "inputs", "parsing", "plugins", "prediction", "rendering",
-    "sharding", "sides",
+    "building", "sharding", "sides",
     "spec.build", "spec.consistency", "spec.load", "verification",
 )  # fmt: skip
 

@@ -14,6 +14,7 @@ from dsbridge.deepspeed.config import ds_table
 from dsbridge.deepspeed.dialect import Dialect
 from dsbridge.deepspeed.optimizer import PARAMS, TYPES
 from dsbridge.deepspeed.rendering import DIALECT
+from dsbridge.deepspeed.scheduler_parsing import scheduler_claims
 from dsbridge.reading import Reading, Setup
 from dsbridge.trees import lookup
 from dsbridge.values import UNSET, Unknown
@@ -54,8 +55,8 @@ def parse(setup: Setup, reading: Reading) -> Draft:
     config = reading.trees.get("ds")
     if not isinstance(config, Mapping):
         return Draft(homes={"ds": "deepspeed"})
-    claims = (*cluster_claims(setup, reading), *script_claims(setup), *config_claims(config, DIALECT))
-    return Draft(claims, {"ds": "deepspeed"})
+    found = [*cluster_claims(setup, reading), *script_claims(setup), *config_claims(config, DIALECT)]
+    return Draft((*found, *scheduler_claims(config, found)), {"ds": "deepspeed"})
 
 
 def cluster_claims(setup: Setup, reading: Reading) -> Iterator[Claim]:

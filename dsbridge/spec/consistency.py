@@ -29,6 +29,7 @@ FINETUNING = Code(
     "SP016", "finetuning-contradiction", Severity.ERROR, "Settings of another finetuning method."
 )
 WARMUP = Code("SP017", "two-warmups", Severity.ERROR, "Warm-up given as ratio and as steps.")
+ENDS = Code("SP020", "two-ends", Severity.ERROR, "The end of the curve given as ratio and as rate.")
 HEADS = Code("SP018", "heads-not-divisible", Severity.ERROR, "tp or ulysses does not divide the heads.")
 NODES = Code("SP019", "node-rank", Severity.ERROR, "The node rank is outside the cluster.")
 CODES = (
@@ -42,6 +43,7 @@ CODES = (
     WARMUP,
     HEADS,
     NODES,
+    ENDS,
 )
 
 
@@ -187,6 +189,12 @@ def _warmup(spec: ParallelSpec) -> Iterator[Diagnostic]:
             "`scheduler.warmup_ratio` and `scheduler.warmup_steps` say the same thing twice",
             hint="Keep one; frameworks differ in which of the two wins.",
             key="scheduler.warmup_ratio",
+        )
+    if spec.scheduler.min_lr is not UNSET and spec.scheduler.min_lr_ratio is not UNSET:
+        yield ENDS(
+            "`scheduler.min_lr` and `scheduler.min_lr_ratio` say the same thing twice",
+            hint="Keep one: a learning rate, or a share of the peak rate.",
+            key="scheduler.min_lr_ratio",
         )
 
 

@@ -86,6 +86,31 @@ class Scheduler(Part):
         "",
         "deepspeed/runtime/lr_schedules.py",
     )
+    min_lr_ratio: Option[float] = setting(
+        Number(auto=False, least=0, most=1),
+        "Share of the peak rate at the end of cosine_with_min_lr. Instead of min_lr.",
+        "scheduler.params.cos_min_ratio",
+        "deepspeed/runtime/lr_schedules.py",
+    )
+    warmup_type: Option[str] = setting(
+        Choice(auto=False, options=("log", "linear")),
+        "How the rate rises: on a straight line, as in every framework, or by the logarithm of the step, "
+        "as in a `scheduler` block that does not say.",
+        "scheduler.params.warmup_type",
+        "deepspeed/runtime/lr_schedules.py",
+    )
+    warmup_min_lr: Option[float] = setting(
+        Number(auto=False, least=0),
+        "Learning rate that warm-up starts at, if not 0.",
+        "scheduler.params.warmup_min_lr",
+        "deepspeed/runtime/lr_schedules.py",
+    )
+    peak_lr: Option[float] = setting(
+        Number(auto=False, least=0),
+        "Learning rate that warm-up ends at, in place of optimizer.lr: DeepSpeed's scheduler overwrites it.",
+        "scheduler.params.warmup_max_lr",
+        "deepspeed/runtime/lr_schedules.py",
+    )
     owner: Option[str] = setting(
         Choice(auto=False, options=("framework", "deepspeed")),
         "Who steps it: the framework, or DeepSpeed from the config's `scheduler` block.",

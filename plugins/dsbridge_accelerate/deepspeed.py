@@ -154,13 +154,25 @@ def _open(request: RenderRequest) -> dict[str, str]:
 
 def _dummy_takes(spec: ParallelSpec) -> dict[str, str]:
     """What DummyOptim says where the spec does not: DeepSpeed's own default would be lr 1e-3."""
+    steps = _dummy_steps(spec)
     if not optimizer_by_deepspeed(spec, Dialect(title="")):
-        return {}
+        return steps
     unknown = [p for p in ("lr", "weight_decay") if getattr(spec.optimizer, p) in (UNSET, AUTO)]
     takes = {f"optimizer.params.{p}": f"DummyOptim({p}=...)" for p in unknown}
     if "lr" in unknown and scheduler_by_deepspeed(spec, Dialect(title="")):
         takes |= {f"scheduler.params.warmup_{p}_lr": "DummyOptim(lr=...)" for p in ("min", "max")}
-    return takes
+    return takes | steps
+
+
+def _dummy_steps(spec: ParallelSpec) -> dict[str, str]:
+    """The length of the run, where only the script knows it, and a warm-up that is a share of it."""
+    known = isinstance(spec.training.max_steps, int) and spec.training.max_steps > 0
+    if known or not scheduler_by_deepspeed(spec, Dialect(title="")):
+        return {}
+    names = ["total_num_steps"]
+    if isinstance(spec.scheduler.warmup_ratio, int | float):
+        names.append("warmup_num_steps")
+    return {f"scheduler.params.{name}": f"DummyScheduler({name}=...)" for name in names}
 
 
 def _native(spec: ParallelSpec) -> dict[str, Any]:

@@ -54,10 +54,10 @@ def scheduler_lines(spec: ParallelSpec, config: Mapping[str, Any] | None) -> lis
     """As above. Accelerate steps a torch scheduler once a process (scheduler.py:74), so its steps
     are counted in processes too; a scheduler that DeepSpeed steps is not."""
     if config and "scheduler" in config:
-        return ["scheduler = accelerate.utils.DummyScheduler(optimizer)"]
+        return _dummy_scheduler(spec, config["scheduler"])
     scheduler = spec.scheduler
     given = [scheduler.type, scheduler.warmup_ratio, scheduler.warmup_steps, scheduler.min_lr]
-    if all(value in (UNSET, AUTO) for value in given):
+    if all(value in (UNSET, AUTO) for value in (*given, scheduler.min_lr_ratio)):
         return []
     dummy = bool(config and "optimizer" in config)
     lines = []
@@ -71,6 +71,20 @@ def scheduler_lines(spec: ParallelSpec, config: Mapping[str, Any] | None) -> lis
     return [*lines, f"scheduler = {made}"]
 
 
+def _dummy_scheduler(spec: ParallelSpec, block: Any) -> list[str]:
+    """Accelerate fills "auto" from it: the total divided by the processes (accelerator.py:2350), the warm-up
+    as it is."""
+    params = block.get("params") if isinstance(block, Mapping) else None
+    params, ratio = params if isinstance(params, Mapping) else {}, spec.scheduler.warmup_ratio
+    words = []
+    if params.get("total_num_steps") == "auto":
+        words.append("total_num_steps=steps * accelerator.num_processes")
+    if params.get("warmup_num_steps") == "auto" and isinstance(ratio, int | float):
+        words.append(f"warmup_num_steps=math.ceil({ratio!r} * steps)")
+    lines = ["steps = ...  # optimizer steps of the whole run"] if words else []
+    return [*lines, f"scheduler = accelerate.utils.DummyScheduler({', '.join(['optimizer', *words])})"]
+
+
 def _get_scheduler(spec: ParallelSpec, times: str) -> str:
     scheduler = spec.scheduler
     kind = "linear" if scheduler.type in (UNSET, AUTO) else str(scheduler.type)
@@ -80,6 +94,7 @@ def _get_scheduler(spec: ParallelSpec, times: str) -> str:
     elif isinstance(scheduler.warmup_steps, int):
         warmup = f"{scheduler.warmup_steps}{times}"
     words = [repr(kind), "optimizer", f"num_warmup_steps={warmup}", f"num_training_steps=steps{times}"]
-    if kind == "cosine_with_min_lr" and isinstance(scheduler.min_lr, int | float):
-        words.append(f'scheduler_specific_kwargs={{"min_lr": {scheduler.min_lr!r}}}')
+    for name, value in (("min_lr", scheduler.min_lr), ("min_lr_rate", scheduler.min_lr_ratio)):
+        if kind == "cosine_with_min_lr" and isinstance(value, int | float):
+            words.append(f'scheduler_specific_kwargs={{"{name}": {value!r}}}')
     return f"transformers.get_scheduler({', '.join(words)})"

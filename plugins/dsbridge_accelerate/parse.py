@@ -47,6 +47,18 @@ def parse(setup: Setup, reading: Reading) -> Draft:
     return joined(parts)._replace(implied=_implied(parts))
 
 
+def launched(setup: Setup, reading: Reading) -> Draft:
+    """What `accelerate launch` is told, for a program with a reader of its own: ranks and FSDP.
+
+    The leaves are those of the tree "asked", or "yaml" where no flag was given.
+    """
+    given = given_of(setup, reading)
+    _decline(given, reading)
+    found = Draft(tuple(fsdp_claims(given)) if given.way == "fsdp" else ())
+    parts = [_homes(given), _cluster(setup, reading, given), _type(given), found]
+    return joined(parts)._replace(implied=_implied(parts))
+
+
 def _implied(parts: Iterable[Draft]) -> dict[str, Any]:
     """Keys of one section may come from several parts."""
     found: dict[str, Any] = {}

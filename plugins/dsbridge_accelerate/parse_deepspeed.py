@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from math import ceil
 from typing import Any
 
 from dsbridge.rulebook import Unknown, flat, lookup
@@ -15,6 +16,7 @@ from dsbridge.sdk import (
     config_claims,
     default_clipping,
     joined,
+    scheduler_claims,
 )
 from dsbridge_accelerate.deepspeed import DS_FILE
 from dsbridge_accelerate.fields import DS_FIELDS, DS_FILLS, DS_IMPLIED, DS_PRECISION, FIELD_TO_DS
@@ -101,6 +103,7 @@ def _by_file(given: Given, ds: Mapping[str, Any]) -> Draft:
             lost[key] = "does not reach DeepSpeed, whose config file says it or leaves it out"
     paths = {claim.path for claim in claims}
     claims += [claim for claim in _from_config(given, ds) if claim.path not in paths]
+    claims += scheduler_claims({"scheduler": _schedule(given, ds)}, claims)
     if _STEPS not in ds:
         claims.append(Claim("batch.accumulation", 1))  # utils/dataclasses.py:1275 of 1.15.0
     if _CLIP not in ds:
@@ -152,6 +155,26 @@ def _dummy(given: Given, ds: Mapping[str, Any]) -> Iterator[Claim]:
     for name, value in values.items():
         keys = (("prepared", "optimizer", name),) if params[name] == "auto" else ()
         yield Claim(f"optimizer.{name}", value, (("ds", "optimizer", "params", name), *keys))
+
+
+def _schedule(given: Given, ds: Mapping[str, Any]) -> Any:
+    """DeepSpeed's scheduler with the numbers of the script's DummyScheduler and optimizer in it:
+    accelerator.py:2334-2354 of 1.15.0."""
+    block, params = mapping(ds.get("scheduler")), mapping(lookup(ds, "scheduler.params"))
+    made = mapping(mapping(given.trees.get("prepared")).get("scheduler"))
+    if not made.get("dummy"):
+        return block
+    total, ranks = number(made.get("total_num_steps")), given.ranks
+    if given.accelerator.get("split_batches"):
+        ranks = 1  # then the steps are counted once
+    said = {
+        "warmup_num_steps": number(made.get("warmup_num_steps")),
+        "total_num_steps": ceil(total / ranks) if total and ranks else None,
+        "warmup_min_lr": 0,
+        "warmup_max_lr": made.get("lr"),
+    }
+    filled = {name: said.get(name) if value == "auto" else value for name, value in params.items()}
+    return {**block, "params": filled}
 
 
 def _from_config(given: Given, ds: Mapping[str, Any]) -> Iterator[Claim]:

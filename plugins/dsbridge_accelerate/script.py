@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from dsbridge.sdk import AUTO, UNSET, Diagnostic, ParallelSpec, RenderRequest, batch_numbers, dims
+from dsbridge.sdk import (
+    AUTO,
+    UNSET,
+    Diagnostic,
+    ParallelSpec,
+    RenderRequest,
+    batch_numbers,
+    dims,
+    ds_scheduler_alone,
+)
 from dsbridge_accelerate.codes import IN_SCRIPT
 from dsbridge_accelerate.optimizer import optimizer_lines, scheduler_lines
 from dsbridge_accelerate.section import under
@@ -36,6 +45,8 @@ def script_findings(
     ):
         claimed |= set(paths)
         found += _finding(title, paths, lines_)
+    if not (config and "scheduler" in config):
+        found += ds_scheduler_alone(request.spec, "a schedule in the script")
     return claimed, found
 
 

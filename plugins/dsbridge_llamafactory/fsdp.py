@@ -25,6 +25,7 @@ from dsbridge.sdk import (
     unsupported,
 )
 from dsbridge_llamafactory import codes
+from dsbridge_llamafactory.under_accelerate import OWN, USUAL
 from dsbridge_trainer.fsdp import fsdp_settings
 from dsbridge_trainer.launch import slurm_node, slurm_notes
 from dsbridge_trainer.refusals import under_fsdp
@@ -73,15 +74,19 @@ def _accelerate(request: RenderRequest, settings: dict[str, Any]) -> dict[str, A
     """No `mixed_precision`: the training YAML says it, and TrainingArguments hands it to Accelerate."""
     layout = dims(request.spec)
     size = {} if layout.world_size is None else {"num_processes": layout.world_size}
+    own = request.own().get(OWN)
+    kept = dict(own) if isinstance(own, dict) else {}
+    if "num_processes" in kept and kept["num_processes"] is None:
+        del kept["num_processes"]  # parsed from files that leave it to a flag
+    more = kept.pop("fsdp_config", {})
     return {
         "compute_environment": "LOCAL_MACHINE",
         "distributed_type": "FSDP",
         "num_machines": layout.nodes,
         **size,
-        "rdzv_backend": "static",
-        "same_network": True,
-        "use_cpu": False,
-        "fsdp_config": settings,
+        **{name: value for name, value in USUAL.items() if name != "compute_environment"},
+        **kept,
+        "fsdp_config": {**settings, **(more if isinstance(more, dict) else {}), **settings},
     }
 
 

@@ -42,8 +42,10 @@ def is_v1(setup: Setup) -> bool:
 def command_of(setup: Setup) -> Guess | None:
     """A training YAML is trained with llamafactory-cli; how many GPUs there are, nobody said.
 
-    With DeepSpeed it must be under torchrun, whatever their number.
+    With DeepSpeed it must be under torchrun, whatever their number. Beside a YAML of Accelerate's it is that
+    launcher's program, as in LLaMA-Factory's own examples of FSDP.
     """
+    launcher = next((name for name in setup.given if _is_launchers(setup, name)), None)
     for name in setup.given:
         if v1_inputs.is_file(setup, name):
             switches = {v1_inputs.SWITCH: "1"}
@@ -52,9 +54,18 @@ def command_of(setup: Setup) -> Guess | None:
             return Guess(("llamafactory-cli", "train", name), switches)
         if _is_yaml(setup, name):
             text = setup.files.text(name)
+            if launcher:
+                words = ("accelerate", "launch", "--config_file", launcher, "-m", MODULES[0], name)
+                return Guess(words)
             forced = "\ndeepspeed:" in f"\n{text}" or '"deepspeed":' in text
             return Guess(("llamafactory-cli", "train", name), {"FORCE_TORCHRUN": "1"} if forced else {})
     return None
+
+
+def _is_launchers(setup: Setup, name: str) -> bool:
+    """A YAML of `accelerate config`."""
+    yaml = name.endswith((".yaml", ".yml"))
+    return yaml and any(line.startswith("distributed_type:") for line in setup.files.text(name).splitlines())
 
 
 def _is_yaml(setup: Setup, name: str) -> bool:

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dsbridge.rulebook import Reading, Setup
-from dsbridge.sdk import Claim, Draft, claimed_by, cluster_claims, rank_claims
+from dsbridge.sdk import Claim, Draft, claimed_by, cluster_claims, joined, rank_claims
 from dsbridge_llamafactory.fields import OWN
 from dsbridge_llamafactory.flags import known_arguments
+from dsbridge_llamafactory.under_accelerate import launcher_part, told, with_fsdp
 from dsbridge_trainer import table
 from dsbridge_trainer.parse import Args, argument_claims, lost, silent, taken_keys
 
@@ -31,15 +32,18 @@ def parse(setup: Setup, reading: Reading) -> Draft:
     args = Args(lf, "lf", defaults, used, setup.versions.get("deepspeed", ""))
     rows = [row for row in OWN if row.path not in _LATER]
     claims = [*claimed_by(rows, lf, "lf"), *_method(lf), *_targets(lf), *argument_claims(args)]
-    claims += [*cluster_claims(setup, reading), *rank_claims(setup.environ, "env", ENVIRONMENT)]
+    claims += rank_claims(setup.environ, "env", ENVIRONMENT)
+    sharded = with_fsdp(setup)
+    claims += [] if sharded else cluster_claims(setup, reading)
     consumed = {*taken_keys(args), ("lf", "deepspeed")} if used is not None else set()
     consumed |= {("lf", name) for name, value in _WRITTEN.items() if lf.get(name) == value}
     # rendered, a YAML trains unless it says otherwise
     implied = {} if "do_train" in lf else {"do_train": False}
     homes = {"lf": "own", "ds": "deepspeed"}
-    own = {path: known_arguments()[key].default for path, key in _SILENT.items()}
-    silently = {**silent(args), **own}
-    return Draft(tuple(claims), homes, frozenset(consumed), lost(args), implied, silently)
+    usual = {path: known_arguments()[key].default for path, key in _SILENT.items()}
+    silently = {**silent(args), **usual}
+    own = Draft(tuple(claims), homes, frozenset(consumed), lost(args), implied, silently, tuple(told(setup)))
+    return joined([own, launcher_part(setup, reading, lf)]) if sharded else own
 
 
 def _method(lf: Mapping[str, Any]) -> Iterator[Claim]:

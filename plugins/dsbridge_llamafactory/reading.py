@@ -12,6 +12,7 @@ from dsbridge.sdk import Source
 from dsbridge_llamafactory.flags import NEWEST, names, read_flags
 from dsbridge_llamafactory.inputs import program_of
 from dsbridge_llamafactory.omega import Settings, override, read_settings
+from dsbridge_llamafactory.under_accelerate import trees_of
 from dsbridge_trainer import config
 
 _TRUE = ("true", "y", "1")
@@ -37,6 +38,8 @@ def read(setup: Setup) -> Reading:
         trees["older"] = {"args": _training(settings.older)}
         if isinstance(settings.older.get("deepspeed"), dict):
             trees["older"]["ds"] = settings.older["deepspeed"]
+    launcher, around = trees_of(setup)
+    trees |= launcher
     ds, places = _ds_config(lf, setup.files, settings.sources)
     trees |= ds
     reward = lf.get("reward_model")
@@ -53,7 +56,7 @@ def read(setup: Setup) -> Reading:
     }
     trees["prepared"] = {"model": {"config": True}}
     own = Places(lambda: {f"{root}.{p}": at for root in ("lf", "args") for p, at in settings.sources.items()})
-    return Reading(trees, together(own, places), {})
+    return Reading(trees, together(own, around, places), {})
 
 
 def _ds_config(

@@ -25,6 +25,7 @@ from dsbridge_llamafactory import codes, fsdp, launch
 from dsbridge_llamafactory.fields import OWN
 from dsbridge_llamafactory.refusals import Sharding, refusals
 from dsbridge_llamafactory.training_yaml import edited, new_yaml
+from dsbridge_llamafactory.under_accelerate import OWN as OWN_LAUNCHER
 from dsbridge_trainer.arguments import together, training_arguments
 from dsbridge_trainer.dialect import DIALECT as TRAINER
 from dsbridge_trainer.launch import CLAIMED as LAUNCH_CLAIMED
@@ -41,7 +42,10 @@ def render(request: RenderRequest) -> Rendered:
     """`train.yaml`, `ds_config.json` or, with FSDP, `accelerate_config.yaml`, and the launch."""
     sharded, files, config = _sharded(request)
     parts = together([_arguments(request), sharded, _own(request)])
-    keys, found = with_own(request, parts.document("args"))
+    keys, found = with_own(_without_launcher(request), parts.document("args"))
+    if OWN_LAUNCHER in request.own() and not uses_fsdp(request):
+        path, reason = f"frameworks.{request.target}.{OWN_LAUNCHER}", "only FSDP needs Accelerate's launcher"
+        found.append(unsupported(path, request.own()[OWN_LAUNCHER], reason))
     name = TRAINING_FILE if request.base is None else request.base.name
     text, finished, told = _training_file(request, keys)
     found += told
@@ -52,6 +56,14 @@ def render(request: RenderRequest) -> Rendered:
     files = {name: text, **files, "launch.sh": started.script}
     claimed = parts.claimed | LAUNCH_CLAIMED
     return Rendered(files, started, claimed, (*parts.diagnostics, *found, *notes))
+
+
+def _without_launcher(request: RenderRequest) -> RenderRequest:
+    """`frameworks.llamafactory.accelerate` is for Accelerate's YAML, and for no other."""
+    if OWN_LAUNCHER not in request.own():
+        return request
+    rest = {name: value for name, value in request.own().items() if name != OWN_LAUNCHER}
+    return request._replace(spec=changed(request.spec, frameworks={request.target: rest}))
 
 
 def _arguments(request: RenderRequest) -> Placed:

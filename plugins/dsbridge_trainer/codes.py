@@ -34,6 +34,9 @@ OVERWRITTEN = Code(
     "TR025", "native-overwritten", Severity.WARNING, "The Trainer puts a value of its own there."
 )
 NO_CLASS = Code("TR026", "no-such-class", Severity.ERROR, "TRL has no such class of arguments.")
+STRATEGY_LOST = Code(
+    "TR029", "fsdp-strategy-lost", Severity.WARNING, "Transformers 5 does not hand the strategy of FSDP 1 on."
+)
 
 ALL = (
     OPTIMIZER,
@@ -62,4 +65,5 @@ ALL = (
     COMPARED,
     OVERWRITTEN,
     NO_CLASS,
+    STRATEGY_LOST,
 )

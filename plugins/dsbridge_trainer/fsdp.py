@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from dsbridge.sdk import UNSET, Codec, Diagnostic, Field, ParallelSpec, Placed, RenderRequest, place, show
@@ -36,6 +37,8 @@ ONE = (
     Field("fsdp.sync_module_states", "sync_module_states"),
 )
 NOT_IN_TWO = tuple(row.path for row in ONE)
+# read by Accelerate's FSDP 1 where the plugin is given no strategy (1.15.0 utils/dataclasses.py:1846)
+STRATEGY = "FSDP_SHARDING_STRATEGY"
 TWO_SHARDING = {"full_shard": True, "shard_grad_op": False}
 
 
@@ -107,3 +110,12 @@ def _impossible(spec: ParallelSpec, version: int) -> list[Diagnostic]:
 def _refused(name: str, value: object, version: int, hint: str) -> Diagnostic:
     message = f"`fsdp.{name}: {show(value)}` cannot be said to FSDP {version}"
     return codes.FSDP_OPTION(message, hint=hint, key=f"fsdp.{name}")
+
+
+def words_of(said: Mapping[str, Any]) -> list[str]:
+    """`fsdp` as Transformers before the switch reads it; `said` by the names of the spec's `fsdp`."""
+    default = "shard_grad_op" if said.get("reshard_after_forward") is False else "full_shard"
+    words = [str(said.get("sharding", default))]
+    if said.get("auto_wrap", "transformer") != "none":
+        words.append("auto_wrap")
+    return [*words, *(["offload"] if said.get("offload_params") else [])]

@@ -22,7 +22,10 @@ def with_own(request: RenderRequest, rendered: Mapping[str, Any]) -> tuple[dict[
     """The rendered keys and those of `frameworks.<target>`, and what contradicts."""
     keys, found = dict(rendered), list[Diagnostic]()
     for key, value in request.own().items():
-        if key in rendered and rendered[key] != value:
+        both = (rendered.get(key), value)
+        if all(isinstance(side, Mapping) for side in both) and not _differ(*both):
+            keys[key] = {**value, **rendered[key]}
+        elif key in rendered and rendered[key] != value:
             found.append(
                 codes.OWN_KEY(
                     f"`frameworks.{request.target}.{key}` is {show(value)}, but the spec's own keys make "
@@ -34,6 +37,11 @@ def with_own(request: RenderRequest, rendered: Mapping[str, Any]) -> tuple[dict[
         else:
             keys[key] = value
     return keys, found
+
+
+def _differ(one: Any, other: Any) -> bool:
+    """They say a key in two ways."""
+    return any(key in one and one[key] != value for key, value in other.items())
 
 
 def into_base(

@@ -7,6 +7,7 @@ from typing import Any
 
 from dsbridge.sdk import (
     AUTO,
+    DS_SCHEDULER_ALONE,
     UNSET,
     Codec,
     Diagnostic,
@@ -14,6 +15,7 @@ from dsbridge.sdk import (
     ParallelSpec,
     Placed,
     RenderRequest,
+    ds_scheduler_alone,
     optimizer_by_deepspeed,
     place,
     scheduler_by_deepspeed,
@@ -117,7 +119,8 @@ def scheduler_arguments(request: RenderRequest, *, ratio_key: bool) -> Placed:
     if not by_deepspeed:
         placed = place([_CURVE], request.values)
         keys |= placed.document("args")
-        claimed |= placed.claimed | _minimum(spec, keys, found)
+        claimed |= placed.claimed | _minimum(spec, keys, found) | DS_SCHEDULER_ALONE
+        found += ds_scheduler_alone(spec, "the Trainer")
     if not by_deepspeed and spec.scheduler.type == "constant":
         found += _no_warmup(spec)
     else:
@@ -127,20 +130,24 @@ def scheduler_arguments(request: RenderRequest, *, ratio_key: bool) -> Placed:
 
 def _minimum(spec: ParallelSpec, keys: dict[str, Any], found: list[Diagnostic]) -> set[str]:
     """transformers 5.23.0 optimization.py: cosine_with_min_lr alone takes `min_lr`, and insists on it."""
-    least = spec.scheduler.min_lr
+    least, ratio = spec.scheduler.min_lr, spec.scheduler.min_lr_ratio
+    claimed = {"scheduler.min_lr", "scheduler.min_lr_ratio"}
     if spec.scheduler.type != "cosine_with_min_lr":
-        if least is not UNSET:
-            reason = "of the Trainer's schedules only cosine_with_min_lr takes a rate to end at"
-            hint = "Write `scheduler.type: cosine_with_min_lr`."
-            found.append(unsupported("scheduler.min_lr", least, reason, hint))
-        return {"scheduler.min_lr"}
-    if least is UNSET or least is AUTO:
+        for name, value in (("min_lr", least), ("min_lr_ratio", ratio)):
+            if value is not UNSET:
+                reason = "of the Trainer's schedules only cosine_with_min_lr takes a rate to end at"
+                hint = "Write `scheduler.type: cosine_with_min_lr`."
+                found.append(unsupported(f"scheduler.{name}", value, reason, hint))
+        return claimed
+    if ratio is not UNSET:
+        keys["lr_scheduler_kwargs"] = {"min_lr_rate": ratio}
+    elif least is UNSET or least is AUTO:
         hint = "Give `scheduler.min_lr`, for example 1e-6."
         message = "cosine_with_min_lr needs the learning rate at its end"
         found.append(codes.SCHEDULER(message, hint=hint, key="scheduler.type"))
     else:
         keys["lr_scheduler_kwargs"] = {"min_lr": least}
-    return {"scheduler.min_lr"}
+    return claimed
 
 
 def _no_warmup(spec: ParallelSpec) -> list[Diagnostic]:

@@ -18,12 +18,15 @@ from dsbridge.sdk import (
     cluster_claims,
     config_claims,
     default_clipping,
+    joined,
+    scheduler_claims,
     script_claims,
 )
 from dsbridge_trainer import table
 from dsbridge_trainer.dialect import DIALECT
 from dsbridge_trainer.fields import ARGUMENTS, rows_for
 from dsbridge_trainer.optimizing import NAMES, NOT_READ
+from dsbridge_trainer.parse_fsdp import fsdp_part
 
 _CLIP = "gradient_clipping"
 _LATER = ("gradient_clipping", "training.eval_steps")  # decided below
@@ -77,7 +80,8 @@ def parse(setup: Setup, reading: Reading) -> Draft:
     consumed = frozenset({*taken_keys(args), ("args", "deepspeed")} if args.ds is not None else ())
     implied = {"class": trl["class"]} if trl else {}
     homes = {"args": "own", "ds": "deepspeed"}
-    return Draft(tuple(claims), homes, consumed, lost(args), implied, silent(args))
+    own = Draft(tuple(claims), homes, consumed, lost(args), implied, silent(args))
+    return joined([own, fsdp_part(reading.trees, table.of(setup.versions))])
 
 
 def _declared(
@@ -111,6 +115,8 @@ def argument_claims(args: Args) -> Iterator[Claim]:
         yield from _optimizer_block(args)
     if args.ds is None or "scheduler" not in args.ds:
         yield from _schedule(args)
+    else:
+        yield from _schedule_block(args)
     if args.ds is not None:
         yield from config_claims(args.ds, DIALECT)
 
@@ -118,6 +124,7 @@ def argument_claims(args: Args) -> Iterator[Claim]:
 def taken_keys(args: Args) -> Iterator[tuple[str, ...]]:
     """Keys of the config that say what an argument says: "auto", or the same number."""
     assert args.ds is not None
+    yield from schedule_keys(args)
     for key, name in DIALECT.takes.items():
         value = lookup(args.ds, key)
         if key.startswith(("optimizer.", "scheduler.")) or value is UNSET:
@@ -232,11 +239,15 @@ def _schedule(args: Args) -> Iterator[Claim]:
     kind = args.given.get("lr_scheduler_type")
     if kind is not None:
         yield Claim("scheduler.type", kind, (args.key("lr_scheduler_type"),))
-    least = lookup(args.given, "lr_scheduler_kwargs.min_lr")
-    if kind == "cosine_with_min_lr" and least is not UNSET:
-        yield Claim("scheduler.min_lr", least, ((args.tree, "lr_scheduler_kwargs", "min_lr"),))
-    if kind == "constant":
-        return
+    for name, path in (("min_lr", "scheduler.min_lr"), ("min_lr_rate", "scheduler.min_lr_ratio")):
+        least = lookup(args.given, f"lr_scheduler_kwargs.{name}")
+        if kind == "cosine_with_min_lr" and least is not UNSET:
+            yield Claim(path, least, ((args.tree, "lr_scheduler_kwargs", name),))
+    if kind != "constant":
+        yield from _warmup(args)
+
+
+def _warmup(args: Args) -> Iterator[Claim]:
     steps, ratio = args.given.get("warmup_steps"), args.given.get("warmup_ratio")
     # from 5.0 to where it is gone, a ratio takes the place of the steps (5.6.0 training_args.py:1511)
     ratio_wins = args.defaults.get("warmup_ratio") is None
@@ -246,6 +257,37 @@ def _schedule(args: Args) -> Iterator[Claim]:
         yield Claim("scheduler.warmup_ratio", steps, (args.key("warmup_steps"),))
     elif steps is not None:
         yield Claim("scheduler.warmup_steps", steps, (args.key("warmup_steps"),))
+
+
+_FILLED_STEPS = ("warmup_num_steps", "total_num_steps", "warmup_max_lr", "warmup_min_lr")
+
+
+def _schedule_block(args: Args) -> Iterator[Claim]:
+    """DeepSpeed's scheduler: what its "auto" means, or the number that the Trainer compares with it."""
+    assert args.ds is not None
+    params = lookup(args.ds, "scheduler.params")
+    if not isinstance(params, Mapping):
+        return
+    # never compared, a number in it holds; "auto" is 0 (integrations/deepspeed.py:173 of 5.23.0)
+    low = params.get("warmup_min_lr", "auto")
+    taken = {name for name in _FILLED_STEPS if name in params}
+    if low != "auto":
+        taken.discard("warmup_min_lr")
+    if params.get("warmup_max_lr", "auto") not in ("auto", args.value("learning_rate")):
+        return
+    found = scheduler_claims(args.ds, (), taken)
+    if found:
+        yield from found
+        yield from _warmup(args)
+
+
+def schedule_keys(args: Args) -> Iterator[tuple[str, ...]]:
+    """Parameters of a scheduler block that say what an argument says."""
+    if args.ds is not None and "scheduler" in args.ds and any(True for _ in _schedule_block(args)):
+        claimed = {key for claim in _schedule_block(args) for key in claim.keys}
+        params = lookup(args.ds, "scheduler.params")
+        found = (("ds", "scheduler", "params", name) for name in _FILLED_STEPS if name in params)
+        yield from (key for key in found if key not in claimed)
 
 
 # TrainingArguments' defaults that change what is trained, by the spec's path
@@ -264,7 +306,11 @@ _SILENT = {
 def silent(args: Args) -> dict[str, Any]:
     """What the Trainer does where no argument says it."""
     found = {path: args.defaults[name] for path, name in _SILENT.items() if name in args.defaults}
-    found |= {"optimizer.type": "adamw", "optimizer.betas": [0.9, 0.999], "scheduler.type": "linear"}
+    found |= {"optimizer.type": "adamw", "optimizer.betas": [0.9, 0.999]}
+    if args.ds is None or "scheduler" not in args.ds:
+        found["scheduler.type"] = "linear"
+    if not any(args.has(name) for name in ("warmup_steps", "warmup_ratio")):
+        found["scheduler.warmup_steps"] = 0
     if not any(args.has(name) for name in ("bf16", "fp16", "pure_bf16", "fp8")):
         found["precision.dtype"] = "fp32"
     return {path: value for path, value in found.items() if value is not None}

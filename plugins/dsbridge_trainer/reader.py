@@ -137,6 +137,17 @@ def _reading(setup: Setup, given: Any, model: Any, about: dict[str, Any]) -> Rea
         "model": model or {},
         "prepared": {"model": {"config": model is not None}},
     }
+    named = given.args.get("fsdp_config")
+    if isinstance(named, str) and named:
+        # a file, or JSON in a word: read as `deepspeed` is (training_args.py _process_fsdp_args)
+        sharding = config.read(named, setup.files, lambda: given.places.get("fsdp_config"))
+        if isinstance(sharding.ds, dict):
+            trees["fsdpfile"] = {"fsdp_config": sharding.ds}
+            inside = sharding.sources
+            sources = together(
+                sources,
+                Places(lambda: {f"fsdpfile.fsdp_config{k[2:]}": at for k, at in inside.items()}),
+            )
     value = given.args.get("deepspeed")
     if value:
         found = config.read(value, setup.files, lambda: given.places.get("deepspeed"))

@@ -25,7 +25,7 @@ from dsbridge_trainer import codes, trl_table, ulysses
 from dsbridge_trainer.arguments import together, training_arguments
 from dsbridge_trainer.dialect import DIALECT
 from dsbridge_trainer.fields import rows_for
-from dsbridge_trainer.fsdp import fsdp_settings
+from dsbridge_trainer.fsdp import STRATEGY, fsdp_settings, words_of
 from dsbridge_trainer.launch import CLAIMED as LAUNCH_CLAIMED
 from dsbridge_trainer.launch import launch
 from dsbridge_trainer.merge import into_base, with_own
@@ -87,17 +87,27 @@ def _fsdp(request: RenderRequest) -> tuple[Placed, dict[str, Word]]:
     """transformers 5.23.0 training_args.py:2775 _process_fsdp_args."""
     settings = fsdp_settings(request, offload="cpu_offload", default_version=2)
     found = [*settings.diagnostics, *under_fsdp(request)]
-    found.append(
-        codes.FSDP_VERSION(
-            "`fsdp: true` with everything in `fsdp_config` is read so by Transformers 5.23; older ones take "
-            "offload and wrapping from the words of `fsdp`",
-            hint="With an older Transformers use the target accelerate.",
-            key="fsdp",
+    said = {path[5:]: value for path, value in request.values.items() if path.startswith("fsdp.")}
+    own, words = request.own().get("fsdp"), words_of(said)
+    if isinstance(own, str) and own.split() == words:
+        switch: Any = own  # for an older Transformers; the newest takes the words too
+    else:
+        switch = True
+        found.append(
+            codes.FSDP_VERSION(
+                "`fsdp: true` with everything in `fsdp_config` is read so by Transformers 5.23; older ones "
+                "take offload and wrapping from the words of `fsdp`",
+                hint=f'With an older Transformers write `frameworks.trainer.fsdp: "{" ".join(words)}"`.',
+                key="fsdp",
+            )
         )
-    )
-    args: dict[str, Any] = {"fsdp": True, "fsdp_config": settings.document("fsdp")}
+    args: dict[str, Any] = {"fsdp": switch, "fsdp_config": settings.document("fsdp")}
     claimed = settings.claimed | {"parallelism.tp", "parallelism.ulysses"}
-    return Placed({"args": args}, claimed, tuple(found)), {}
+    sharding = said.get("sharding", "full_shard")
+    env: dict[str, Word] = {}
+    if settings.document("fsdp")["version"] == 1 and sharding != "full_shard":
+        env[STRATEGY] = str(sharding).upper()  # Transformers 5 does not hand it on to Accelerate
+    return Placed({"args": args}, claimed, tuple(found)), env
 
 
 def _from_spec(request: RenderRequest) -> Placed:

@@ -33,6 +33,7 @@ FRAMEWORK = Framework(
     codes=CODES,
     reader=_reader,
     fsdp=False,
+    deepspeed_builds=False,
 )
 
 

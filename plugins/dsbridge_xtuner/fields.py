@@ -62,6 +62,7 @@ NO_PLACE = (
     ),
     _no("launch.script", "`xtuner train` is the entry point"),
     _no("scheduler.min_lr", "only the curve cosine_with_min_lr has an end above zero here"),
+    _no("scheduler.min_lr_ratio", "only the curve cosine_with_min_lr has an end above zero here"),
     _no("finetuning.trainable_layers", "XTuner freezes no single layers"),
     _no("finetuning.trainable_modules", "XTuner freezes no single layers"),
 )

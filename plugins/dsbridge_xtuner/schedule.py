@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from dsbridge.sdk import AUTO, UNSET
+from dsbridge.sdk import AUTO, DS_SCHEDULER_ALONE, UNSET, ds_scheduler_alone
 from dsbridge_xtuner import codes
 from dsbridge_xtuner.wants import Context, steps_need_accumulation
 
@@ -35,9 +35,10 @@ class _Length:
 def schedule(context: Context) -> None:
     """The curve, where the spec gives one, or where a new length would leave the config's too short."""
     said = [f"scheduler.{k}" for k in _KEYS if f"scheduler.{k}" in context.request.values]
-    context.wants.claim(said)
+    context.wants.claim([*said, *DS_SCHEDULER_ALONE])
+    context.wants.tell(*ds_scheduler_alone(context.spec, "XTuner"))
     if context.spec.scheduler.type == "cosine_with_min_lr":
-        context.wants.claim(["scheduler.min_lr"])
+        context.wants.claim(["scheduler.min_lr", "scheduler.min_lr_ratio"])
     key = said[0] if said else _length_key(context)
     if not key or context.wants.shape.get("framework") == "huggingface":
         return
@@ -134,9 +135,10 @@ def _write(context: Context, kind: str, length: _Length, warm: tuple[float, bool
         else:
             wants.clear("param_scheduler", key)
         return
-    least = context.spec.scheduler.min_lr if kind == "cosine_with_min_lr" else 0.0
+    least = _least(context) if kind == "cosine_with_min_lr" else 0.0
     if not isinstance(least, int | float):
-        _refuse(context, key, "the end of the curve is not given", "Give `scheduler.min_lr`.")
+        hint = "Give `scheduler.min_lr`, or `scheduler.min_lr_ratio` and `optimizer.lr`."
+        _refuse(context, key, "the end of the curve is not given", hint)
         return
     curve = {"type": _CURVES[kind], "eta_min": least, **length.clock()}
     if kind == "linear":
@@ -165,6 +167,14 @@ def _write(context: Context, kind: str, length: _Length, warm: tuple[float, bool
     first = {"type": "LinearLR", "begin": 0, "end": end, **_Length(end, in_epochs).clock()}
     _entry(context, 0, first, key)
     _entry(context, 1, {**curve, "begin": begin, "end": length.total}, key)
+
+
+def _least(context: Context) -> Any:
+    """The rate at the end, given as such or as a share of the peak."""
+    scheduler, peak = context.spec.scheduler, context.spec.optimizer.lr
+    if isinstance(scheduler.min_lr_ratio, int | float):
+        return scheduler.min_lr_ratio * peak if isinstance(peak, int | float) else UNSET
+    return scheduler.min_lr
 
 
 def _entry(context: Context, index: int, values: dict[str, Any], key: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -47,28 +48,36 @@ DECLARED = {
         "launch.node_rank": "the script asks the environment",
         "cluster.gpus_per_node": "unset, torchrun is told `gpu`",
         "optimizer.owner": "a block says it",
-        "scheduler": "a block of DeepSpeed's schedulers is kept word for word",
+        "scheduler.owner": "a block says it",
+        "scheduler.warmup_ratio": "a block has steps",
+        "precision.fp16": "beside another number format the block is kept word for word",
+        "precision.bf16": "beside another number format the block is kept word for word",
         "training.max_steps": "it is the scheduler block's total_num_steps",
         "batch.global": "with the ranks it follows from the other two",
     },
     "llamafactory": {
         "launch.kind": "llamafactory-cli starts torchrun itself",
         "launch.node_rank": "the script asks the environment",
-        "fsdp": "its Accelerate YAML is not read with the training YAML",
-        "cluster": "under FSDP it is in the Accelerate YAML",
+        "fsdp.sharding": "FSDP 2 says it by reshard_after_forward",
+        "fsdp.reshard_after_forward": "it is what the sharding means to FSDP 2",
+        "fsdp.auto_wrap": "unset, the usual one is written",
+        "fsdp.transformer_layer_cls": "another policy does not read it",
+        "fsdp.min_num_params": "another policy does not read it",
         "batch.global": "it is the product of the other two and the ranks",
         "zero.init_on_load": "the Trainer decides it by the stage",
         "precision.fp16": "beside another number format the block is kept word for word",
         "launch.script": "LLaMA-Factory has an entry point of its own",
         "optimizer.owner": "framework is what no block says",
         "scheduler.owner": "framework is what no block says",
-        "scheduler": "a block of DeepSpeed's schedulers is kept word for word",
     },
     "trainer": {
         "launch.node_rank": "the script asks the environment",
         "model": "it is in the script, which is the user's",
         "finetuning": "it is in the script, which is the user's",
-        "fsdp": "fsdp_config is kept word for word",
+        "fsdp.sharding": "FSDP 2 says it by reshard_after_forward",
+        "fsdp.reshard_after_forward": "it is what the sharding means to FSDP 2",
+        "fsdp.transformer_layer_cls": "another policy does not read it",
+        "fsdp.min_num_params": "another policy does not read it",
         "zero.init_on_load": "the Trainer decides it by the stage",
         "precision.fp16": "beside another number format the block is kept word for word",
         "parallelism.ulysses": "it is in the launch environment",
@@ -77,7 +86,8 @@ DECLARED = {
         "batch.global": "it is the product of the other two and the ranks",
         "optimizer.owner": "framework is what no block says",
         "scheduler.owner": "framework is what no block says",
-        "scheduler": "a block of DeepSpeed's schedulers is kept word for word, a ratio may be steps",
+        "scheduler.warmup_ratio": "it may be written as steps",
+        "scheduler.warmup_steps": "a ratio may be written as steps",
     },
 }
 # What rendering writes out where the spec has no opinion: it comes back as one. An address that each node
@@ -86,11 +96,15 @@ WRITTEN_OUT = {
     "zero.stage": 0,
     "optimizer.type": "adamw",
     "cluster.nodes": 1,
-    "fsdp.version": 1,
+    "fsdp.version": (1, 2),
     "finetuning.method": "lora",
     "finetuning.quantization_bits": 4,
     "launch.master_addr": "0",
     "launch.master_port": 29500,
+    "scheduler.warmup_type": "linear",
+    "scheduler.warmup_min_lr": 0,
+    "scheduler.warmup_steps": 1,
+    "training.gradient_checkpointing": False,
 }
 # Wishes that are what happens anyway: they do not come back.
 NO_WISH = {
@@ -102,6 +116,9 @@ NO_WISH = {
     "parallelism.tp": 1,
     "parallelism.ulysses": 1,
     "parallelism.ep": 1,
+    "scheduler.type": "constant",
+    "scheduler.warmup_type": "linear",
+    "scheduler.warmup_min_lr": 0,
 }
 
 
@@ -109,6 +126,10 @@ def parsed(loaded: Loaded, artifacts: Artifacts) -> Parsed:
     """The rendered files read back, from those files alone."""
     files, _ = with_script(artifacts, loaded.spec)
     return parse(Files(Path(), files), command=launch_words(artifacts), source=artifacts.target)
+
+
+def _either(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
 
 
 def differing(loaded: Loaded, artifacts: Artifacts) -> dict[str, tuple[Any, Any]]:
@@ -119,12 +140,16 @@ def differing(loaded: Loaded, artifacts: Artifacts) -> dict[str, tuple[Any, Any]
     before, after = leaves(loaded.spec), leaves(back.loaded.spec)
     numbers = batch_numbers(loaded.spec)
     derived = {"batch.micro_per_gpu": numbers.micro, "batch.accumulation": numbers.accumulation}
+    ratio, steps = loaded.spec.scheduler.warmup_ratio, loaded.spec.training.max_steps
+    if isinstance(ratio, float) and isinstance(steps, int):
+        derived["scheduler.warmup_steps"] = max(1, ceil(ratio * steps))
     found = {}
     for path in {**before, **after}:
         one, other = before.get(path, derived.get(path)), after.get(path)
         excused = any(path == key or path.startswith(f"{key}.") or key.startswith(f"{path}.") for key in told)
-        written_out = one in (None, AUTO) and (other is AUTO or other == WRITTEN_OUT.get(path))
+        written_out = one in (None, AUTO) and (other is AUTO or other in _either(WRITTEN_OUT.get(path)))
         no_wish = one is AUTO or (other is None and one == NO_WISH.get(path))
+        no_wish |= path == "scheduler.peak_lr" and one == before.get("optimizer.lr")
         if one != other and not (excused or written_out or no_wish):
             found[path] = (one, other)
     return found

@@ -14,7 +14,10 @@ from tests.conftest import ROOT
 CORE = sorted((ROOT / "dsbridge").rglob("*.py"))
 PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
 # a plugin may stand on the plugin of the framework that its own framework stands on
-STANDS_ON = {"dsbridge_llamafactory": {"dsbridge_trainer"}, "dsbridge_xtuner": {"dsbridge_trainer"}}
+STANDS_ON = {
+    "dsbridge_llamafactory": {"dsbridge_trainer", "dsbridge_accelerate"},
+    "dsbridge_xtuner": {"dsbridge_trainer"},
+}
 FRAMEWORKS = {
     "torch",
     "deepspeed",
@@ -49,7 +52,8 @@ LEVELS = (
     {"rendering", "inputs"},
     {"stories"},
     {"explaining", "assumed", "parsing", "sharding", "targets"},
-    {"prediction", "migrating", "verification", "faithful", "optimizing"},
+    {"prediction", "building", "filling", "verification", "faithful", "optimizing"},
+    {"migrating"},
     {"sides", "trained"},
     {"differing"},
     {"sdk", "api", "testing", "hooks"},
