@@ -34,6 +34,8 @@ OVERWRITTEN = Code(
     "TR025", "native-overwritten", Severity.WARNING, "The Trainer puts a value of its own there."
 )
 NO_CLASS = Code("TR026", "no-such-class", Severity.ERROR, "TRL has no such class of arguments.")
+NOT_KNOWN = Code("TR027", "trainer-not-known", Severity.ERROR, "This trainer of TRL's cannot be read.")
+YAML_APART = Code("TR028", "launcher-yaml-apart", Severity.WARNING, "A launcher's YAML is not parsed here.")
 
 ALL = (
     OPTIMIZER,
@@ -62,4 +64,6 @@ ALL = (
     COMPARED,
     OVERWRITTEN,
     NO_CLASS,
+    NOT_KNOWN,
+    YAML_APART,
 )
