@@ -49,7 +49,7 @@ def kind_of(name: str, classes: dict[str, Class], depth: int = 0) -> str:
     if found is not None and depth < 20:
         kinds = (kind_of(base, classes, depth + 1) for base in found.bases)
         return next((kind for kind in kinds if kind), "")
-    return name if trl_table.parameters(name, trl_table.NEWEST) else ""
+    return name if name.endswith("Trainer") and trl_table.parameters(name, trl_table.NEWEST) else ""
 
 
 def argument(trainer: CallSite | None, name: str, index: int, context: Context) -> Any:
