@@ -55,7 +55,10 @@ def harvest() -> dict[str, Any]:
 
 
 def trainers(folder: Path) -> dict[str, list[str]]:
-    """What each `...Trainer` takes, in the order of its constructor. Read, not imported: some need vLLM."""
+    """What each `...Trainer` takes, in the order of its constructor. Read, not imported: some need vLLM.
+
+    "*": it takes anything; "!": it does not call Trainer's constructor, and prepares the model itself.
+    """
     found: dict[str, list[str]] = {}
     for part in ("trainer", "experimental"):
         for path in sorted((folder / part).rglob("*_trainer.py")):
@@ -71,6 +74,8 @@ def _parameters(node: ast.ClassDef) -> Iterator[str]:
             yield from (argument.arg for argument in item.args.args[1:])
             if item.args.kwarg or item.args.vararg:
                 yield "*"
+            if "super().__init__(" not in ast.unparse(item):
+                yield "!"
 
 
 def _beside(kind: type) -> dict[str, Any]:

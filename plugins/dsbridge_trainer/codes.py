@@ -34,6 +34,8 @@ OVERWRITTEN = Code(
     "TR025", "native-overwritten", Severity.WARNING, "The Trainer puts a value of its own there."
 )
 NO_CLASS = Code("TR026", "no-such-class", Severity.ERROR, "TRL has no such class of arguments.")
+NOT_KNOWN = Code("TR027", "trainer-not-known", Severity.ERROR, "This trainer of TRL's cannot be read.")
+YAML_APART = Code("TR028", "launcher-yaml-apart", Severity.WARNING, "A launcher's YAML is not parsed here.")
 STRATEGY_LOST = Code(
     "TR029", "fsdp-strategy-lost", Severity.WARNING, "Transformers 5 does not hand the strategy of FSDP 1 on."
 )
@@ -65,5 +67,7 @@ ALL = (
     COMPARED,
     OVERWRITTEN,
     NO_CLASS,
+    NOT_KNOWN,
+    YAML_APART,
     STRATEGY_LOST,
 )

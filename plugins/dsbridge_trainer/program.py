@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dsbridge.rulebook import Attribute, CallSite, Name, Script, Unread, read_arguments, read_script, unread
-from dsbridge.sdk import InputError
-from dsbridge_trainer import trl_table
+from dsbridge.sdk import InputError, Source
+from dsbridge_trainer import codes, trl_table
 from dsbridge_trainer.classes import Class, derives
 from dsbridge_trainer.parsing import (
     PARSERS,
@@ -49,7 +49,7 @@ def kind_of(name: str, classes: dict[str, Class], depth: int = 0) -> str:
     if found is not None and depth < 20:
         kinds = (kind_of(base, classes, depth + 1) for base in found.bases)
         return next((kind for kind in kinds if kind), "")
-    return name if trl_table.parameters(name, trl_table.NEWEST) else ""
+    return name if name.endswith("Trainer") and trl_table.parameters(name, trl_table.NEWEST) else ""
 
 
 def argument(trainer: CallSite | None, name: str, index: int, context: Context) -> Any:
@@ -110,6 +110,12 @@ def read_program(script: Script, context: Context) -> Program:
         "eval_dataset": argument(trainer, "eval_dataset", 4, context) is not None,
     }
     if trainer is not None and kind not in TRAINERS:
+        if trl_table.alone(kind, context.trl):
+            hint = (
+                "Rules are there for the trainers that stand on the Trainer: SFT, DPO, KTO, GRPO, Reward, ..."
+            )
+            message = f"TRL's {kind} prepares its models itself, in a way that is not known here"
+            raise InputError([codes.NOT_KNOWN(message, hint=hint, at=Source(context.file, trainer.line))])
         about["kind"] = kind
         about["strange"] = _strange(trainer, kind, context)
         about["reference"] = _reference(trainer, kind, context)

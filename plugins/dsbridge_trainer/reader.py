@@ -42,7 +42,7 @@ def recognises(setup: Setup) -> int:
 
 def _kinds(setup: Setup) -> dict[str, list[str]]:
     """The FILE arguments by what they are."""
-    found: dict[str, list[str]] = {"script": [], "arguments": [], "launch": [], "config": []}
+    found: dict[str, list[str]] = {name: [] for name in ("script", "arguments", "launch", "config", "yaml")}
     for name in setup.given:
         if name.endswith(".py"):
             text = _text(setup, name)
@@ -50,6 +50,8 @@ def _kinds(setup: Setup) -> dict[str, list[str]]:
                 found["script"].append(name)
         elif name.endswith((".yaml", ".yml")) and "distributed_type" in _text(setup, name):
             found["launch"].append(name)
+        elif name.endswith((".yaml", ".yml")):
+            found["yaml"].append(name)
         elif name.endswith(".json") and _is_arguments(setup, name):
             found["arguments"].append(name)
         elif name.endswith(".json"):
@@ -75,6 +77,8 @@ def command_of(setup: Setup) -> Guess | None:
     if found["script"] and found["launch"]:
         return Guess(("accelerate", "launch", "--config_file", found["launch"][0], program[0]))
     words = found["arguments"][:1] if found["script"] and found["arguments"] else []
+    if found["script"] and found["yaml"] and "TrlParser" in _text(setup, program[0]):
+        words = ["--config", found["yaml"][0]]
     return Guess(("torchrun", program[0], *words))
 
 

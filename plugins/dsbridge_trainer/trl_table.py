@@ -67,3 +67,10 @@ def parameters(trainer: str, version: str) -> tuple[str, ...]:
     """What the constructor of a trainer takes, in its order; none if it is no trainer of TRL's."""
     table = raw()["trainers"].get(trainer, ())
     return tuple(held(table, version) or (table[-1]["value"] if table else ()))
+
+
+def alone(trainer: str, version: str) -> bool:
+    """It prepares its models itself: PPO, and RLOO as long as it had PPO's mini-batches."""
+    kind = trainer.replace("Trainer", "Config")
+    own = rows(kind, version) if known(kind) else {}
+    return ("num_mini_batches" in own and "num_generations" not in own) or "!" in parameters(trainer, version)

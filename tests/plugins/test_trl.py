@@ -15,6 +15,7 @@ from conformance.oracle.case import read_lines
 from conformance.oracle.cases.trl import DS, TEXTS, literal, plain, script
 from dsbridge.assumed import with_script
 from dsbridge.deepspeed.meanings import NOTHING
+from dsbridge.diagnostics import InputError
 from dsbridge.differing import diff
 from dsbridge.explaining import Explanation, explain
 from dsbridge.migrating import migrate
@@ -96,7 +97,7 @@ def test_rendered_back_the_engine_gets_the_same(path: Path) -> None:
     # the plain script that stands for the user's has no rows of data, no LoRA and no ref_model
     other = ("LoraConfig(", "ref_model=")
     rows = [row for row in rows if not any(word in row["files"]["train.py"] for word in other)]
-    rows = [row for row in rows if row["id"] != "trl/sft/epochs"]
+    rows = [row for row in rows if row["id"] != "trl/sft/epochs" and "/launch/" not in row["id"]]
     same = 0
     for row in rows:
         found = parse(files(row), command=row["command"], facts=FACTS, versions=row["versions"])
@@ -186,3 +187,28 @@ def test_the_newest_release_is_the_newest_harvested() -> None:
     assert trl_table.raw()["versions"][-1] == trl_table.NEWEST
     assert TEXTS
     assert set(trl_table.rows("SFTConfig", trl_table.NEWEST)) - set(table.fields(table.NEWEST))
+
+
+@pytest.mark.parametrize(("kind", "release"), [("PPO", "0.18.2"), ("RLOO", "0.18.2")])
+def test_trainers_that_prepare_their_models_themselves_are_declined(kind: str, release: str) -> None:
+    text = script("SFT", literal(kind), imports=(f"{kind}Config", f"{kind}Trainer"), trainer=f"{kind}Trainer")
+    memory = {"train.py": text, "ds.json": json.dumps(DS)}
+    with pytest.raises(InputError) as caught:
+        explain(Files(memory=memory), command=COMMAND, versions={"trl": release})
+    assert [d.code for d in caught.value.diagnostics] == ["TR027"]
+
+
+def test_a_launchers_yaml_that_is_left_out_is_told_key_by_key() -> None:
+    row = next(row for row in read_lines(RECORDED[0]) if row["id"] == "trl/launch/zero2")
+    found = parse(files(row), command=row["command"], versions=row["versions"])
+    assert "TR028" in {d.code for d in found.diagnostics}
+    lost = {entry.key: (entry.at.file, entry.at.line) for entry in found.unclaimed if entry.at}
+    assert lost["deepspeed_config.zero_stage"][0] == "zero.yaml"
+    assert "num_processes" not in lost
+
+
+def test_a_yaml_beside_a_script_with_trl_parser_is_its_config() -> None:
+    row = next(row for row in read_lines(RECORDED[0]) if row["id"] == "trl/parser/yaml")
+    found = explain(files(row), ["train.py", "sft.yaml"])
+    assert found.config is not None
+    assert found.config["optimizer"]["params"]["lr"] == 3e-4

@@ -13,7 +13,7 @@ from typing import Any
 
 FRAMEWORKS = ("deepspeed", "accelerate", "trainer", "llamafactory", "xtuner")
 # What stands on a framework, and has cases of its own.
-BESIDE = ("trl",)
+BESIDE = ("trl", "trl_rloo")
 # The environments whose versions a framework is recorded in.
 ENVIRONMENTS = {
     "deepspeed": ("hf", "hf-old", "llamafactory", "xtuner"),
@@ -22,6 +22,7 @@ ENVIRONMENTS = {
     "llamafactory": ("llamafactory", "llamafactory-old"),
     "xtuner": ("xtuner",),
     "trl": ("trl", "trl-old"),
+    "trl_rloo": ("trl",),
 }
 
 

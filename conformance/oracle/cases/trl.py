@@ -8,7 +8,16 @@ from typing import Any
 import yaml
 
 from conformance.oracle.case import Case
-from conformance.oracle.cases._trainer_files import DS, GONE, OPTIMIZER, SCHEDULER, changed, flags, text_of
+from conformance.oracle.cases._trainer_files import (
+    DS,
+    GONE,
+    OPTIMIZER,
+    SCHEDULER,
+    accelerate_yaml,
+    changed,
+    flags,
+    text_of,
+)
 
 ARGS: dict[str, Any] = {
     "output_dir": "out",
@@ -104,7 +113,7 @@ def plain(name: str, kind: str, args: Mapping[str, Any] | None = None, ds: Any =
 
 def designed() -> list[Case]:
     """Every factor alone."""
-    return [*sft(), *parsers(), *preferences(), *generating()]
+    return [*sft(), *parsers(), *preferences(), *generating(), *launched()]
 
 
 LR = {"optimizer": OPTIMIZER}
@@ -208,6 +217,43 @@ def generating() -> Iterator[Case]:
     yield plain("grpo/beta-z3", kind, {"beta": 0.04}, THREE, call=call)
     yield plain("grpo/micro-missing", kind, {}, {"train_micro_batch_size_per_gpu": GONE}, call=call)
     yield plain("grpo/beta-no-stage", kind, {"beta": 0.04}, {"zero_optimization": {}}, call=call)
+
+
+# trl/accelerate_configs/zero3.yaml, on two ranks
+ZERO3 = {
+    "zero_stage": 3,
+    "zero3_init_flag": True,
+    "zero3_save_16bit_model": True,
+    "offload_optimizer_device": "none",
+    "offload_param_device": "none",
+    "deepspeed_multinode_launcher": "standard",
+}
+ZERO2 = {key: value for key, value in ZERO3.items() if key != "zero3_save_16bit_model"}
+ZERO2 |= {"zero_stage": 2, "zero3_init_flag": False}
+
+
+def launched() -> Iterator[Case]:
+    """`accelerate launch` with a YAML such as TRL ships, and no config in the arguments."""
+
+    def one(name: str, kind: str, settings: Any, args: Any = None, **rest: Any) -> Case:
+        precision = rest.pop("mixed_precision", "bf16")
+        text = accelerate_yaml(settings, mixed_precision=precision)
+        case = plain(name, kind, {"deepspeed": GONE, **(args or {})}, **rest)
+        command = ["accelerate", "launch", "--config_file", "zero.yaml", "train.py"]
+        return {**case, "files": {**case["files"], "zero.yaml": text}, "command": command}
+
+    yield one("launch/zero2", "SFT", ZERO2)
+    yield one("launch/zero3", "SFT", ZERO3)
+    yield one("launch/zero2-fp16", "SFT", ZERO2, mixed_precision="fp16")
+    yield one("launch/zero2-no", "SFT", ZERO2, mixed_precision="no")
+    yield one("launch/zero2-fp32", "SFT", ZERO2, {"bf16": False}, mixed_precision="no")
+    yield one("launch/zero2-clip", "SFT", {**ZERO2, "gradient_clipping": 1.0}, {"max_grad_norm": 0.3})
+    yield one("launch/zero2-dpo", "DPO", ZERO2, call=TOKENIZER)
+    yield one("launch/zero3-dpo-lora", "DPO", ZERO3, call=LORA)
+    given = f'ref_model=AutoModelForCausalLM.from_pretrained("model"), {TOKENIZER}'
+    loaded = 'AutoModelForCausalLM.from_pretrained("model")'
+    yield one("launch/zero3-dpo-given", "DPO", ZERO3, model=loaded, call=given)
+    yield one("launch/zero2-grpo", "GRPO", ZERO2, {"beta": 0.04}, call=f"reward_funcs=reward, {TOKENIZER}")
 
 
 CONFIG = ARGS | {"learning_rate": 3e-4}
