@@ -272,6 +272,8 @@ def started() -> Iterator[Case]:
     yield case("start/lmf", command=("lmf", "sft", "train.yaml"))
     yield case("start/dpo", command=("llamafactory-cli", "dpo", "train.yaml"))
     yield case("start/rm", command=("llamafactory-cli", "rm", "train.yaml"), rows=_PAIRS)
+    yield case("start/no-switch", environ={"FORCE_TORCHRUN": "1"})
+    yield case("start/longer-word", environ={"FORCE_TORCHRUN": "1", "USE_V1": "on"})
     yield case("start/two-gpus", environ={"USE_V1": "y"})
     yield case("start/one-gpu", environ={"USE_V1": "true"}, world_size=1,
                facts={"mpi4py_installed": False})  # fmt: skip

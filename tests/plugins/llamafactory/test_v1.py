@@ -191,6 +191,22 @@ def test_what_it_cannot_do_is_said(path: str, value: dict[str, Any], code: str) 
     assert code in told(artifacts)
 
 
+def test_a_dialect_that_nobody_knows_is_refused() -> None:
+    root = {"version": 1, "frameworks": {"llamafactory": {"dialect": "v2"}}}
+    assert "LF021" in told(render(load_mapping(root), "llamafactory"))
+
+
+def test_from_v1_to_the_older_dialect_in_two_steps() -> None:
+    first = moved("trainer", None, "cluster.gpus_per_node=2")
+    own = ("frameworks.llamafactory.dataset=d", "model.name_or_path=m", "finetuning.method=full")
+    files = Files(Path(), dict(first.artifacts.files))
+    given = ["training_args.json"]
+    found = migrate(files, given, target="llamafactory", source="trainer", facts=FACTS, sets=own)
+    text = yaml.safe_load(found.artifacts.files["train.yaml"])
+    said = {name: text[name] for name in ("gradient_accumulation_steps", "learning_rate", "weight_decay")}
+    assert said == {"gradient_accumulation_steps": 2, "learning_rate": 1e-4, "weight_decay": 0.01}
+
+
 def test_accumulation_without_ranks_cannot_be_said_without_deepspeed() -> None:
     root = {"version": 1, "batch": {"accumulation": 4}, "frameworks": {"llamafactory": {"dialect": "v1"}}}
     assert "LF018" in told(render(load_mapping(root), "llamafactory"))
