@@ -13,13 +13,20 @@ if TYPE_CHECKING:
 
 
 def _render(request: RenderRequest) -> Rendered:
-    if request.own().get("dialect") == "v1":
+    dialect = request.own().get("dialect")
+    if dialect == "v1":
         from dsbridge_llamafactory import v1_render
 
         return v1_render.render(request)
     from dsbridge_llamafactory.render import render  # other targets need none of it
 
-    return render(request)
+    found = render(request)
+    if dialect is None:
+        return found
+    message = f"`frameworks.llamafactory.dialect: {dialect}`: the older YAML has no word for it, V1's is v1"
+    hint = "Take it out, and V1's own keys beside it."
+    told = codes.DIALECT(message, hint=hint, key="frameworks.llamafactory.dialect")
+    return found._replace(diagnostics=(*found.diagnostics, told))
 
 
 def _reader() -> Reader:

@@ -24,7 +24,8 @@ V1_SWITCH = Code("LF017", "v1-switch", Severity.WARNING, "V1's words without USE
 V1_BATCH = Code("LF018", "v1-batch", Severity.ERROR, "V1 says accumulation by the global batch.")
 V1_REFUSED = Code("LF019", "v1-refused", Severity.ERROR, "LLaMA-Factory's V1 refuses this.")
 V1_ENVIRONMENT = Code("LF020", "v1-environment", Severity.WARNING, "The spec has no room for a variable.")
-V1_ALL = (V1_VERSION, V1_SWITCH, V1_BATCH, V1_REFUSED, V1_ENVIRONMENT)
+DIALECT = Code("LF022", "unknown-dialect", Severity.ERROR, "LLaMA-Factory has no such dialect.")
+V1_ALL = (V1_VERSION, V1_SWITCH, V1_BATCH, V1_REFUSED, V1_ENVIRONMENT, DIALECT)
 LAUNCHER_LEFT = Code(
     "LF021", "launcher-left", Severity.WARNING, "Accelerate's DeepSpeed settings are not carried over."
 )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from dsbridge.sdk import Codec, Field
+from dsbridge.sdk import Fidelity, Field
 from dsbridge_llamafactory.v1_table import default
 
 DIALECT_KEY, DIALECT = "dialect", "v1"  # under frameworks.llamafactory: these are V1's words
 
+ATTENTION = ("eager", "sdpa", "flash_attention_2")  # v1/config/model_args.py
 # llamafactory 0.9.5 v1/config/*.py
 TOP = (
     Field("model.name_or_path", "model"),
@@ -25,6 +26,13 @@ TOP = (
     Field("training.save_total_limit", "save_total_limit"),
     Field("training.logging_steps", "logging_steps"),
     Field("training.output_dir", "output_dir"),
+)
+NO_PLACE = (
+    Field(
+        "launch.script",
+        fidelity=Fidelity.UNSUPPORTED,
+        reason="LLaMA-Factory has an entry point of its own",
+    ),
 )
 # v1/plugins/model_plugins/peft.py
 LORA = (
@@ -51,8 +59,7 @@ FSDP2 = (
     Field("fsdp.offload_params", "dist_config.offload_params"),
     Field("parallelism.ulysses", "dist_config.cp_size"),
 )
-METHODS = {"lora": "lora", "freeze": "freeze"}  # no peft_config: full
-WORDS = Codec(words={"full": None, "lora": "lora", "qlora": "lora", "freeze": "freeze"})
+METHODS = ("lora", "freeze")  # no peft_config: full
 
 # What V1 does where its YAML says nothing, by spec path. AdamW and its numbers are torch's own
 # (0.9.5 v1/core/base_trainer.py:197), and the learning rate stays as it is (206).

@@ -26,7 +26,7 @@ _TITLES = {
 }
 MOMENTS = tuple(Moment(f"lf.v1.{name}", Phase.INIT, title) for name, title in _TITLES.items())
 _FIRST = ("lf.v1.command", "lf.read", "lf.v1.arguments", "lf.v1.ranks", "lf.v1.data", "lf.v1.config")
-_MODEL = ("lf.v1.init", "lf.v1.model", "lf.v1.batch", "lf.v1.engine")
+_MODEL = ("lf.v1.model", "lf.v1.batch", "lf.v1.engine")
 # Accelerate's, by the names that its plugin gives them
 _SCRIPT = ("accelerate.script.plugin", "accelerate.script.arguments")
 _BEGIN = "accelerate.initialize.begin"
@@ -49,6 +49,7 @@ PLAIN: Program = (
     *LAUNCH,
     *_FIRST,
     *_SCRIPT,
+    "lf.v1.init",
     *_MODEL,
     *_PLUGIN,
     *_REST,
@@ -59,10 +60,11 @@ SHARDED: Program = (
     *_SCRIPT,
     *_PLUGIN,
     "lf.v1.copy",
+    "lf.v1.init",
     _ZERO_INIT,
     "lf.v1.loaded",
     *_MODEL,
     *_REST,
 )
 # no DeepSpeed: V1's own FSDP 2, or torch's DistributedDataParallel
-WITHOUT: Program = (*LAUNCH, *_FIRST, *_MODEL, "lf.v1.optimizer", _BEGIN)
+WITHOUT: Program = (*LAUNCH, *_FIRST, "lf.v1.init", *_MODEL, "lf.v1.optimizer", _BEGIN)

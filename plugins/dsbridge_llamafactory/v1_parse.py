@@ -99,9 +99,10 @@ def _method(given: Given) -> Iterator[Claim]:
     """An adapter's plugin, or all weights; over quantized weights LoRA is a method of its own."""
     name = lookup(given.v1, "peft_config.name")
     bits = lookup(given.v1, "quant_config.quantization_bit")
-    yield from _rows(fields.QUANT, given.v1)
-    if bits is not UNSET and lookup(given.v1, "quant_config.name") == "bnb":
-        given.consumed.add(_key("quant_config.name"))
+    usual = lookup(given.v1, "quant_config.name") == "bnb"
+    for claim in _rows(fields.QUANT, given.v1):
+        named = usual and claim.path == "finetuning.quantization_bits"
+        yield claim._replace(keys=(*claim.keys, _key("quant_config.name"))) if named else claim
     if name is UNSET:
         yield Claim("finetuning.method", "full")
     elif name == "lora":

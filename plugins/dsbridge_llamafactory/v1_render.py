@@ -96,7 +96,7 @@ def _over(old: Any, new: Any) -> Any:
 def _arguments(request: RenderRequest, kept: Mapping[str, Any]) -> Part:
     """What single keys say, the adapter, and the global batch."""
     spec, method = request.spec, request.spec.finetuning.method
-    rows = [row for row in fields.TOP if row.key not in kept]
+    rows = [row for row in (*fields.TOP, *fields.NO_PLACE) if row.key not in kept]
     keys: dict[str, Any] = {}
     claimed = {"finetuning.method", *(row.path for row in fields.TOP)}
     if method in fields.METHODS or method == "qlora":
@@ -110,6 +110,9 @@ def _arguments(request: RenderRequest, kept: Mapping[str, Any]) -> Part:
             keys["quant_config.quantization_bit"] = 4
     placed = place(rows, request.values)
     whole, found = _global(request, kept)
+    if spec.model.attention not in (UNSET, *fields.ATTENTION):
+        why = "V1 takes " + ", ".join(fields.ATTENTION)
+        found = [*found, _refused("model.attention", spec.model.attention, why)]
     keys |= {**placed.document("args"), **whole}
     return Part(keys, {}, placed.claimed | claimed, [*placed.diagnostics, *found])
 

@@ -119,6 +119,7 @@ DS: dict[str, Row] = {
     "other-auto-3": ({}, {"aio.block_size": "auto", **Z3}),
     "steps-per-print": ({}, {"steps_per_print": 10}),
     "micro-text": ({}, {"train_micro_batch_size_per_gpu": "2"}),
+    "tensor-parallel-3": ({}, {"tensor_parallel.autotp_size": 2, **Z3}),
     "tensor-parallel": ({}, {"tensor_parallel.autotp_size": 2}),
 }
 _LORA = {"name": "lora", "r": 8, "lora_alpha": 16, "target_modules": "all"}
@@ -183,6 +184,11 @@ YAML: dict[str, Row] = {
     "lora-3": ({"peft_config": _LORA}, Z3),
     "lora-offload": ({"peft_config": _LORA}, {"zero_optimization.offload_optimizer": {"device": "cpu"}}),
     "freeze": ({"peft_config": {"name": "freeze", "freeze_trainable_layers": 1}}, {}),
+    "freeze-3": ({"peft_config": {"name": "freeze", "freeze_trainable_layers": 1}}, Z3),
+    "quant-2-unknown-key-3": (
+        {"quant_config": {"name": "auto", "quantization_bit": 2}},
+        {"zero_optimization.stagee": 3, **Z3},
+    ),
     "peft-unknown": ({"peft_config": {"name": "oft"}}, {}),
     "peft-no-name": ({"peft_config": {"r": 8}}, {}),
     "quant": ({"peft_config": _LORA, "quant_config": {"name": "bnb", "quantization_bit": 4}}, {}),
@@ -266,6 +272,8 @@ def started() -> Iterator[Case]:
     yield case("start/lmf", command=("lmf", "sft", "train.yaml"))
     yield case("start/dpo", command=("llamafactory-cli", "dpo", "train.yaml"))
     yield case("start/rm", command=("llamafactory-cli", "rm", "train.yaml"), rows=_PAIRS)
+    yield case("start/no-switch", environ={"FORCE_TORCHRUN": "1"})
+    yield case("start/longer-word", environ={"FORCE_TORCHRUN": "1", "USE_V1": "on"})
     yield case("start/two-gpus", environ={"USE_V1": "y"})
     yield case("start/one-gpu", environ={"USE_V1": "true"}, world_size=1,
                facts={"mpi4py_installed": False})  # fmt: skip

@@ -52,6 +52,7 @@ REAL: tuple[str, ...] = (
     "llamafactory/v1-ds/fp16-true-3",
     "llamafactory/v1-ds/optimizer",
     "llamafactory/v1-yaml/lora-3",
+    "llamafactory/v1-yaml/freeze-3",
     "llamafactory/v1-yaml/global-uneven",
     "llamafactory/v1-start/rm",
 )

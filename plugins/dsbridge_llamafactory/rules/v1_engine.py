@@ -6,7 +6,9 @@ from typing import Any
 
 from dsbridge.rulebook import (
     UNSET,
+    Evidence,
     OverrideRule,
+    Range,
     all_of,
     any_of,
     choose,
@@ -196,6 +198,53 @@ LOADED = (
            "lr_scheduler)", "shipped/z3"),
         {"init.world_size": 1},
         BY_DEEPSPEED,
+    ),
+)  # fmt: skip
+
+_TP, _THREE = get("ds.tensor_parallel.autotp_size"), eq(get("ds.zero_optimization.stage"), 3)
+_Z3 = {**_DS, "ds.zero_optimization.stage": 3}
+SPLIT = (
+    stops(
+        "LF346",
+        "tensor parallelism and ZeRO-3 in V1",
+        "loaded",
+        (DEEPSPEED, _THREE, is_a(_TP, "int"), less(1, _TP)),
+        (
+            "NotImplementedError",
+            "Weight conversions (e.g., MoE expert fusion) with DeepSpeed Tensor Parallelism are not yet "
+            "implemented but support is coming soon. Please disable tensor_parallel in your DeepSpeed config "
+            "or convert your checkpoint to the expected format first.",
+            ("ds.tensor_parallel.autotp_size", "ds.zero_optimization.stage"),
+        ),
+        "Weights that are converted while they are loaded are not split by tensor rank.",
+        "Use ZeRO-1 with tensor parallelism.",
+        (
+            Evidence(
+                "transformers",
+                "5.6.0",
+                "transformers/integrations/deepspeed.py",
+                "",
+                '"Weight conversions (e.g., MoE expert fusion) with DeepSpeed Tensor Parallelism "',
+                "llamafactory/v1-ds/tensor-parallel-3",
+            ),
+        ),
+        {**_Z3, "ds.tensor_parallel.autotp_size": 2},
+        {**_Z3, "ds.tensor_parallel.autotp_size": 1},
+    )._replace(versions=(Range("transformers", since="5.0.0"),)),
+)
+MODEL = (
+    stops(
+        "LF347",
+        "V1 cannot freeze layers under ZeRO-3",
+        "model",
+        (DEEPSPEED, _THREE, eq(get("v1.peft_config.name"), "freeze")),
+        ("ZeroDivisionError", "division by zero", ("lf.peft_config.name", "ds.zero_optimization.stage")),
+        "V1 divides by the number of parameters, and under ZeRO-3 each rank sees none of them.",
+        "Use ZeRO-2, or lora.",
+        ev("plugins/model_plugins/peft.py", "trainable%: {100 * trainable_params / all_params:.4f}",
+           "yaml/freeze-3"),
+        {**_Z3, "v1.peft_config.name": "freeze"},
+        {**_DS, "v1.peft_config.name": "freeze"},
     ),
 )  # fmt: skip
 
