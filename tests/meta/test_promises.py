@@ -150,4 +150,4 @@ def test_any_valid_spec_is_rendered_or_refused(target: str) -> None:
         outcomes["refused" if refused else "rendered"] += 1
 
     check()
-    assert min(outcomes["rendered"], outcomes["refused"]) >= 15, f"says little: {outcomes}"
+    assert min(outcomes["rendered"], outcomes["refused"]) >= 10, f"says little: {outcomes}"
