@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dsbridge.sdk import Fidelity, Field
+from dsbridge.sdk import Codec, Fidelity, Field
 from dsbridge_llamafactory.v1_table import default
 
 DIALECT_KEY, DIALECT = "dialect", "v1"  # under frameworks.llamafactory: these are V1's words
@@ -14,7 +14,11 @@ ATTENTION = ("eager", "sdpa", "flash_attention_2")  # v1/config/model_args.py
 TOP = (
     Field("model.name_or_path", "model"),
     Field("model.trust_remote_code", "trust_remote_code"),
-    Field("model.attention", "flash_attn"),
+    Field(
+        "model.attention",
+        "flash_attn",
+        codec=Codec(words={word: word for word in ("eager", "sdpa", "flash_attention_2")}),
+    ),
     Field("batch.micro_per_gpu", "micro_batch_size"),
     Field("training.sequence_length", "cutoff_len"),
     Field("optimizer.lr", "learning_rate"),

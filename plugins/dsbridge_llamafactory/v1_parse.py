@@ -47,6 +47,7 @@ class Given(NamedTuple):
     consumed: set[Key]
     lost: dict[Key, str]
     silent: dict[str, Any]
+    implied: dict[str, Any]
 
     @property
     def dist(self) -> Any:
@@ -59,13 +60,13 @@ def parse(setup: Setup, reading: Reading) -> Draft:
     """The YAML, the DeepSpeed config it names, and the launcher."""
     v1, ds = reading.trees["v1"], reading.trees.get("ds")
     used = ds if isinstance(ds, Mapping) else None
-    given = Given(v1, used, setup.versions.get("deepspeed", ""), set(), {}, dict(fields.SILENT))
+    implied: dict[str, Any] = {fields.DIALECT_KEY: fields.DIALECT}
+    given = Given(v1, used, setup.versions.get("deepspeed", ""), set(), {}, dict(fields.SILENT), implied)
     sharding = list(_sharding(given))
     said = {claim.path for claim in sharding}
     top = [row for row in fields.TOP if row.path not in said]
     claims = [*_rows(top, v1), *_method(given), *sharding]
     claims += [*cluster_claims(setup, reading), *rank_claims(setup.environ, "env", ENVIRONMENT)]
-    implied: dict[str, Any] = {fields.DIALECT_KEY: fields.DIALECT}
     if v1["command"] not in ("sft", "train"):
         implied["command"] = v1["command"]
     homes = {"lf": "own", "ds": "deepspeed"}
@@ -158,17 +159,29 @@ def _batch(given: Given, ds: Mapping[str, Any]) -> Iterator[Claim]:
         given.consumed.add(("ds", _MICRO))
     elif _whole(micro):
         # the YAML's number goes on loading samples: it stays V1's own
+        given.implied.setdefault("micro_batch_size", own)
         yield Claim("batch.micro_per_gpu", micro, (("ds", _MICRO),))
     steps = ds.get(_STEPS, UNSET)
     if steps == "auto":
         given.consumed.add(("ds", _STEPS))
-        yield from _global(given)
+        yield from _scaled(given, ds) if _whole(micro) and micro != own else _global(given)
     elif steps is UNSET or _whole(steps):
-        # Accelerate takes 1 where there is no key
+        # Accelerate takes 1 where there is no key; V1's own number goes on counting its micro batches
+        given.implied.setdefault("global_batch_size", given.v1.get("global_batch_size"))
         keys = () if steps is UNSET else (("ds", _STEPS),)
         yield Claim("batch.accumulation", 1 if steps is UNSET else steps, keys)
     if ds.get(_WHOLE) == "auto":
         given.consumed.add(("ds", _WHOLE))
+
+
+def _scaled(given: Given, ds: Mapping[str, Any]) -> Iterator[Claim]:
+    """Accumulation comes of V1's own numbers, and DeepSpeed multiplies it by a micro batch of its own."""
+    whole, micro = given.v1.get("global_batch_size"), ds[_MICRO]
+    own = given.v1.get("micro_batch_size", default("micro_batch_size"))
+    if whole is None:
+        yield Claim("batch.accumulation", 1)
+    elif _whole(whole) and _whole(own) and own > 0 and whole % own == 0:
+        yield Claim("batch.global", whole // own * micro)
 
 
 def _whole(value: Any) -> bool:

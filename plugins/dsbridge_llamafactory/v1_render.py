@@ -58,6 +58,8 @@ def render(request: RenderRequest) -> Rendered:
     keys: dict[str, Any] = {key: value for part in parts for key, value in part.keys.items()}
     found = [finding for part in parts for finding in part.found]
     found += [_twice(key, kept[key], keys[key]) for key in keys if key in kept and kept[key] != keys[key]]
+    if kept.get("global_batch_size", 1) is None:
+        del kept["global_batch_size"]  # parsed from a file that has none
     whole = nest({**keys, **kept})
     name = TRAINING_FILE if request.base is None else request.base.name
     text, told = _training_file(request, whole)
@@ -122,18 +124,28 @@ def _global(request: RenderRequest, kept: Mapping[str, Any]) -> tuple[dict[str, 
     spec, numbers = request.spec, batch_numbers(request.spec)
     if "global_batch_size" in kept:
         return {}, []
-    if spec.batch.global_ not in (UNSET, AUTO):
-        return {"global_batch_size": spec.batch.global_}, []
+    if isinstance(spec.batch.global_, int):
+        return {"global_batch_size": spec.batch.global_}, list(_uneven(request, spec.batch.global_))
     steps = numbers.accumulation or 1
     if steps == 1:
         return {}, []
     if numbers.global_ is not None:
-        return {"global_batch_size": numbers.global_}, []
+        return {"global_batch_size": numbers.global_}, list(_uneven(request, numbers.global_))
     if asks_for_deepspeed(spec):
         return {}, []  # the ds_config says it
     message = f"`batch.accumulation: {steps}`: V1 derives it from the global batch, which nobody knows"
     hint = "Give `batch.global`, or `cluster.gpus_per_node`."
     return {}, [codes.V1_BATCH(message, hint=hint, key="batch.accumulation")]
+
+
+def _uneven(request: RenderRequest, whole: int) -> Iterator[Diagnostic]:
+    """V1 counts every rank as data-parallel, but for those of one sequence."""
+    layout, micro = dims(request.spec), batch_numbers(request.spec).micro or 1
+    ranks = (layout.world_size or 1) // layout.ulysses
+    if ranks and whole % (ranks * micro):
+        message = f"`global_batch_size: {whole}` is no multiple of {ranks} ranks x {micro} samples: V1 stops"
+        hint = "V1 does not know of tensor parallelism; change the batch." if layout.tp > 1 else ""
+        yield codes.V1_BATCH(message, hint=hint, key="batch.global")
 
 
 def _sharding(request: RenderRequest, kept: Mapping[str, Any]) -> Part:
@@ -187,6 +199,9 @@ def _deepspeed(request: RenderRequest, kept: Mapping[str, Any]) -> Part:
     claimed = built.claimed | {"batch.global", "batch.accumulation", "gradient_clipping"}
     if spec.precision.dtype in ("fp16", "fp8"):
         found.append(_refused("precision.dtype", spec.precision.dtype, "V1 has bf16 or fp32 with DeepSpeed"))
+    if spec.zero.allow_untested_optimizer is False:
+        why = "Accelerate sets it to true for the optimizer that V1 makes"
+        found.append(unsupported("zero.allow_untested_optimizer", False, why, "Remove it."))
     if dims(spec).ulysses > 1:
         why = "V1 divides sequences with FSDP 2 alone"
         found.append(_refused("parallelism.ulysses", spec.parallelism.ulysses, why))

@@ -112,11 +112,20 @@ def test_what_deepspeed_is_told_by_the_file_is_not_the_yamls() -> None:
         ({}, {"micro_per_gpu": 2, "global": 8}),
         ({"gradient_accumulation_steps": GONE}, {"micro_per_gpu": 2, "accumulation": 1}),
         ({"gradient_accumulation_steps": 4}, {"micro_per_gpu": 2, "accumulation": 4}),
-        ({"train_micro_batch_size_per_gpu": 4}, {"micro_per_gpu": 4, "global": 8}),
+        # recorded in v1-ds/micro-other: accumulation is 2 by V1's own micro batch, and DeepSpeed's is 4
+        ({"train_micro_batch_size_per_gpu": 4}, {"micro_per_gpu": 4, "global": 16}),
     ],
 )
 def test_the_batch_is_deepspeeds(ds: dict[str, Any], batch: dict[str, int]) -> None:
     assert spec(None, ds)["batch"] == batch
+
+
+def test_a_number_of_steps_in_the_config_adds_no_global_batch_to_the_yaml() -> None:
+    command = ["USE_V1=1", "NPROC_PER_NODE=2", "FORCE_TORCHRUN=1", "llamafactory-cli", "train", "train.yaml"]
+    files = Files(Path(), texts({"global_batch_size": GONE}, {"gradient_accumulation_steps": 4}))
+    found = render(parse(files, command=command).loaded, "llamafactory")
+    assert "global_batch_size" not in found.files["train.yaml"]
+    assert json.loads(found.files["ds_config.json"])["gradient_accumulation_steps"] == 4
 
 
 def test_plugins_become_the_specs_blocks_and_keep_the_rest() -> None:
