@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib import metadata
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dsbridge.diagnostics import Code, InputError, Severity, has_errors
 from dsbridge.formats.script import read_script
@@ -15,6 +15,9 @@ from dsbridge.plugins import Registry
 from dsbridge.provenance import together
 from dsbridge.reading import COMMAND, Files, Launcher, Reader, Reading, Setup, Words
 from dsbridge.rules import NOTHING
+
+if TYPE_CHECKING:  # explaining needs none of it
+    from dsbridge.spec import ParallelSpec
 
 NO_COMMAND = Code("IN020", "no-program", Severity.ERROR, "The launch command names no program.")
 UNKNOWN_COMMAND = Code("IN021", "unknown-command", Severity.ERROR, "No plugin reads this command.")
@@ -29,7 +32,8 @@ MAX_LAUNCHERS = 4  # srun, env, accelerate launch, ...
 class Input(NamedTuple):
     """What is to be resolved: the framework, its trees, where they were written, and derived facts.
 
-    stated: facts that whoever asks gave; they override what was read.
+    stated: facts that whoever asks gave; they override what was read. spec: what it was rendered from, if it
+    was.
     """
 
     framework: Framework
@@ -37,6 +41,7 @@ class Input(NamedTuple):
     setup: Setup
     reading: Reading
     stated: Mapping[str, Any] = NOTHING
+    spec: ParallelSpec | None = None
 
 
 def words_of(command: Sequence[str]) -> tuple[dict[str, str], Words]:

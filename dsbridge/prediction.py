@@ -78,7 +78,10 @@ def _rendered(
     texts, assumed = with_script(artifacts, loaded.spec, present=(folder / script).is_file())
     files = Files(folder, texts, alone=False, bounds=bounds)
     found = explain(files, (), launch_words(artifacts), target=target, facts=facts, versions=versions)
-    return found._replace(diagnostics=(*artifacts.diagnostics, *assumed, *found.diagnostics))
+    return found._replace(
+        input=found.input._replace(spec=loaded.spec),
+        diagnostics=(*artifacts.diagnostics, *assumed, *found.diagnostics),
+    )
 
 
 _SHELL = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*(?::-([^}]*)|:\?[^}]*)?\}")

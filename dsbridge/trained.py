@@ -13,8 +13,7 @@ from dsbridge.deepspeed.meanings import NOTHING, RESOURCES, RESULT, Meaning
 from dsbridge.diagnostics import InputError
 from dsbridge.inputs import Input
 from dsbridge.parsing import Parsed, parse_input
-from dsbridge.spec.leaves import leaves
-from dsbridge.trees import lookup
+from dsbridge.spec.leaves import leaves, plain
 from dsbridge.values import AUTO
 
 _METHOD = Meaning(RESULT, "other parameters are trained, or in another way")
@@ -54,7 +53,8 @@ def trained(a: Input, b: Input) -> Iterator[tuple[str, Any, Any, Meaning]]:
 
 def _said(parsed: Parsed) -> dict[str, Any]:
     """What a side says, and what its framework does unasked."""
-    said = {path: value for path, value in leaves(parsed.loaded.spec).items() if value is not AUTO}
+    spec = parsed.input.spec or parsed.loaded.spec  # what is rendered leaves to a script, a spec says itself
+    said = {path: plain(value) for path, value in leaves(spec).items() if value is not AUTO}
     return {path: value for path, value in {**parsed.silent, **said}.items() if path.startswith(_PARTS)}
 
 
@@ -76,5 +76,6 @@ def _own(left: Parsed, right: Parsed) -> Iterator[tuple[str, Any, Any, Meaning]]
 
 
 def _kept(parsed: Parsed) -> Mapping[str, Any]:
-    found = lookup(parsed.loaded.document.value, f"frameworks.{parsed.framework}")
+    spec = parsed.input.spec or parsed.loaded.spec
+    found = spec.frameworks.get(parsed.framework) if isinstance(spec.frameworks, Mapping) else None
     return found if isinstance(found, Mapping) else {}

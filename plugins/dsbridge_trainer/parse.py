@@ -29,6 +29,7 @@ from dsbridge_trainer.dialect import DIALECT
 from dsbridge_trainer.fields import ARGUMENTS, rows_for
 from dsbridge_trainer.optimizing import NAMES, NOT_READ
 from dsbridge_trainer.parse_fsdp import fsdp_part
+from dsbridge_trainer.says import said_claims, targets_chosen, unsaid
 
 _CLIP = "gradient_clipping"
 _LATER = ("gradient_clipping", "training.eval_steps")  # decided below
@@ -69,7 +70,7 @@ def parse(setup: Setup, reading: Reading) -> Draft:
     """Arguments, the DeepSpeed config they name, and the launcher."""
     usual = table.defaults(table.of(setup.versions))
     ds = reading.trees.get("ds")
-    trl = reading.trees.get("trl") or {}
+    trl, says = reading.trees.get("trl") or {}, reading.trees.get("says") or {}
     given = {**_declared(trl, reading.trees.get("args") or {}, usual)}
     args = Args(given, "args", usual, ds if isinstance(ds, Mapping) else None,
                 setup.versions.get("deepspeed", ""))  # fmt: skip
@@ -78,11 +79,17 @@ def parse(setup: Setup, reading: Reading) -> Draft:
         *argument_claims(args),
         *cluster_claims(setup, reading),
         *script_claims(setup),
+        *said_claims(says),
     ]
     consumed = frozenset({*taken_keys(args), ("args", "deepspeed")} if args.ds is not None else ())
     implied = {"class": trl["class"]} if trl else {}
     homes = {"args": "own", "ds": "deepspeed"}
-    own = Draft(tuple(claims), homes, consumed, lost(args), implied, silent(args))
+    silently = silent(args)
+    if (reading.trees.get("script") or {}).get("all"):
+        silently["finetuning.method"] = "full"
+    silently |= unsaid(says)
+    told = tuple(found for found in (targets_chosen(says),) if found)
+    own = Draft(tuple(claims), homes, consumed, lost(args), implied, silently, told)
     return _beside(joined([own, fsdp_part(reading.trees, table.of(setup.versions))]), reading)
 
 

@@ -21,6 +21,7 @@ from dsbridge_trainer.parsing import (
     member,
     path_of,
 )
+from dsbridge_trainer.says import Says, model_says, trains_all
 
 TRAINERS = ("Trainer", "Seq2SeqTrainer")
 _MEMBER = re.compile(r"^[A-Za-z_]\w*\.([A-Za-z_]\w*)$", re.ASCII)
@@ -33,6 +34,7 @@ class Program(NamedTuple):
     given: Given
     model: Any
     script: dict[str, Any]
+    says: Says | None = None
 
 
 def trainer_call(script: Script, classes: dict[str, Class]) -> CallSite | None:
@@ -121,7 +123,25 @@ def read_program(script: Script, context: Context) -> Program:
         about["reference"] = _reference(trainer, kind, context)
     model, config = _model(trainer, script, made, given, context)
     about["model"] = model
-    return Program(given, config, about)
+    about["all"] = trains_all(context.text, model["way"])
+    return Program(given, config, about, _says(trainer, given, context))
+
+
+def _says(trainer: CallSite | None, given: Given, context: Context) -> Says | None:
+    """What the script says of the model that the Trainer gets."""
+    if trainer is None:
+        return None
+    value = argument(trainer, "model", 0, context)
+    init = argument(trainer, "model_init", 6, context)
+    if init is not None and value is None:
+        value = _returned(init, context)
+    own = kind_of(trainer.short, context.classes) in TRAINERS  # which take no model by its name
+    adapter = None if own else argument(trainer, "peft_config", -1, context)
+
+    def text(part: Any) -> str | None:
+        return None if own and part is value else _text(part, given, context)
+
+    return model_says(value, adapter, trainer, WRAPPERS, context.file, text)
 
 
 def _strange(trainer: CallSite, kind: str, context: Context) -> list[str]:

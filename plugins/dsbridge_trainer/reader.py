@@ -105,7 +105,11 @@ def read(setup: Setup) -> Reading:
     )
     script, _ = read_with_files(text, name, setup.environ, setup.files.text)
     found = program.read_program(script, context)
-    return _reading(setup, found.given, found.model, found.script)
+    made = _reading(setup, found.given, found.model, found.script)
+    if found.says is None:
+        return made
+    places = together(made.sources, found.says.places)
+    return made._replace(trees={**made.trees, "says": found.says.values}, sources=places)
 
 
 def _from_json(setup: Setup, name: str, version: str) -> Reading:

@@ -10,7 +10,7 @@ from dsbridge_trainer import ulysses
 from dsbridge_trainer.refusals import is_lora
 
 _TORCH = {"bf16": "bfloat16", "fp16": "float16"}
-_ADAPTER = {
+ADAPTER = {
     "rank": "r",
     "alpha": "lora_alpha",
     "dropout": "lora_dropout",
@@ -79,7 +79,7 @@ def model_line(spec: ParallelSpec) -> str:
 def adapter_line(spec: ParallelSpec) -> str:
     """`LoraConfig(...)` of PEFT, with what the spec says of it."""
     words: dict[str, Any] = {"task_type": "CAUSAL_LM"}
-    for name, key in _ADAPTER.items():
+    for name, key in ADAPTER.items():
         value = getattr(spec.finetuning, name)
         if value is not UNSET:
             words[key] = (

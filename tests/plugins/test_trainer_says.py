@@ -1,0 +1,125 @@
+"""What a Trainer script says of its model and adapter, in the spec's words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dsbridge.migrating import migrate
+from dsbridge.parsing import Parsed, parse
+from dsbridge.reading import Files
+from dsbridge.trees import flat
+
+HEAD = """\
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig, Trainer, TrainingArguments
+
+args = TrainingArguments(output_dir="o", deepspeed="ds.json")
+"""
+END = "Trainer(model=model, args=args, train_dataset=[1, 2]).train()\n"
+LOADED = 'model = AutoModelForCausalLM.from_pretrained("m")\n'
+PLAIN = HEAD.replace("from peft import LoraConfig, get_peft_model\n", "")
+TRL = """\
+from peft import LoraConfig
+from trl import SFTConfig, SFTTrainer
+
+args = SFTConfig(output_dir="o", deepspeed="ds.json")
+lora = LoraConfig(r=4, target_modules="all-linear")
+SFTTrainer("m", args=args, train_dataset=[1, 2], peft_config=lora).train()
+"""
+
+
+def read(script: str) -> Parsed:
+    return parse(
+        Files(memory={"train.py": script, "ds.json": '{"zero_optimization": {"stage": 2}}'}), ["train.py"]
+    )
+
+
+def told(parsed: Parsed, *parts: str) -> dict[str, Any]:
+    said = flat(parsed.loaded.document.value)
+    return {path: value for path, value in said.items() if path.startswith(("model.", "finetuning."))}
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        (PLAIN + LOADED + END, {"model.name_or_path": "m"}),
+        (
+            PLAIN + 'model = AutoModelForCausalLM.from_pretrained("m", attn_implementation="sdpa")\n' + END,
+            {"model.name_or_path": "m", "model.attention": "sdpa"},
+        ),
+        (
+            HEAD
+            + LOADED
+            + 'model = get_peft_model(model, LoraConfig(r=16, target_modules=["q_proj"]))\n'
+            + END,
+            {
+                "model.name_or_path": "m",
+                "finetuning.method": "lora",
+                "finetuning.rank": 16,
+                "finetuning.target_modules": ["q_proj"],
+            },
+        ),
+        (
+            HEAD
+            + "bits = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type='nf4')\n"
+            + 'model = AutoModelForCausalLM.from_pretrained("m", quantization_config=bits)\n'
+            + "model = get_peft_model(model, LoraConfig(lora_alpha=32))\n"
+            + END,
+            {
+                "model.name_or_path": "m",
+                "finetuning.method": "qlora",
+                "finetuning.alpha": 32,
+                "finetuning.quantization_bits": 4,
+                "finetuning.quantization_type": "nf4",
+            },
+        ),
+        (
+            TRL,
+            {
+                "model.name_or_path": "m",
+                "finetuning.method": "lora",
+                "finetuning.rank": 4,
+                "finetuning.target_modules": "all",
+            },
+        ),
+        (PLAIN + "model = AutoModelForCausalLM.from_pretrained(input())\n" + END, {}),
+    ],
+    ids=["name", "attention", "lora", "qlora", "trl", "only-a-run-knows"],
+)
+def test_the_model_is_read(script: str, said: dict[str, Any]) -> None:
+    assert told(read(script)) == said
+
+
+def test_places_are_the_scripts() -> None:
+    parsed = read(HEAD + LOADED + "model = get_peft_model(model, LoraConfig(r=16))\n" + END)
+    at = parsed.loaded.document.at(("finetuning", "rank"))
+    assert (at.file, at.line) == ("train.py", 7)
+
+
+def test_all_weights_are_trained_where_nothing_says_otherwise() -> None:
+    assert read(PLAIN + LOADED + END).silent["finetuning.method"] == "full"
+    frozen = LOADED + "for p in model.parameters():\n    p.requires_grad = False\n"
+    assert "finetuning.method" not in read(PLAIN + frozen + END).silent
+    assert "finetuning.method" not in read(HEAD + LOADED + END).silent
+
+
+def test_pefts_own_numbers_go_along() -> None:
+    """LLaMA-Factory would take alpha = 2 x rank, and every linear layer."""
+    script = HEAD + LOADED + "model = get_peft_model(model, LoraConfig(r=16))\n" + END
+    texts = {"train.py": script, "ds.json": '{"zero_optimization": {"stage": 2}}'}
+    sets = ("cluster.gpus_per_node=2", "frameworks.llamafactory={dataset: d, template: t}")
+    found = migrate(Files(memory=texts), ["train.py"], target="llamafactory", sets=sets)
+    yaml = found.artifacts.files["train.yaml"]
+    assert "lora_alpha: 8\n" in yaml
+    assert "lora_dropout: 0.0\n" in yaml
+    assert "TR030" in [d.code for d in found.diagnostics]
+
+
+def test_a_full_run_stays_one() -> None:
+    texts = {"train.py": PLAIN + LOADED + END, "ds.json": '{"zero_optimization": {"stage": 2}}'}
+    sets = ("cluster.gpus_per_node=2", "frameworks.llamafactory={dataset: d, template: t}")
+    found = migrate(Files(memory=texts), ["train.py"], target="llamafactory", sets=sets)
+    assert "finetuning_type: full\n" in found.artifacts.files["train.yaml"]
