@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from dsbridge.rulebook import Guess, Places, Reader, Reading, Setup, json_error, together
+from dsbridge.rulebook import Document, Guess, Places, Reader, Reading, Setup, json_error, together
 from dsbridge.sdk import InputError, Source
 from dsbridge_trainer import table, trl_table
 from dsbridge_trainer.moments import PROGRAM, TRL_PROGRAM
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 VERSIONS = {"transformers": "5.23.0", "accelerate": "1.15.0", "deepspeed": "0.19.8", "trl": "1.16.0"}
 _MARKS = ("TrainingArguments", "HfArgumentParser", "from trl import", "from trl.", "import trl\n")
+_FILES = (".json", ".yaml", ".yml")  # what HfArgumentParser reads
 _OWN_KEYS = ("output_dir", "per_device_train_batch_size")
 
 
@@ -37,7 +38,7 @@ def recognises(setup: Setup) -> int:
     if setup.given:
         found = _kinds(setup)
         return 3 if found["script"] else (2 if found["arguments"] else 0)
-    return 3 if name.endswith(".json") and _is_arguments(setup, name) else 0
+    return 3 if name.endswith(_FILES) and _is_arguments(setup, name) else 0
 
 
 def _kinds(setup: Setup) -> dict[str, list[str]]:
@@ -50,9 +51,9 @@ def _kinds(setup: Setup) -> dict[str, list[str]]:
                 found["script"].append(name)
         elif name.endswith((".yaml", ".yml")) and "distributed_type" in _text(setup, name):
             found["launch"].append(name)
-        elif name.endswith((".yaml", ".yml")):
+        elif name.endswith((".yaml", ".yml")) and any(given.endswith(".py") for given in setup.given):
             found["yaml"].append(name)
-        elif name.endswith(".json") and _is_arguments(setup, name):
+        elif name.endswith(_FILES) and _is_arguments(setup, name):
             found["arguments"].append(name)
         elif name.endswith(".json"):
             found["config"].append(name)
@@ -60,12 +61,20 @@ def _kinds(setup: Setup) -> dict[str, list[str]]:
 
 
 def _is_arguments(setup: Setup, name: str) -> bool:
-    """A JSON object with TrainingArguments' own keys."""
+    """A JSON or YAML mapping with TrainingArguments' own keys."""
     text = _text(setup, name)
-    if not any(f'"{mark}"' in text for mark in _OWN_KEYS) or json_error(text):
+    if not any(mark in text for mark in _OWN_KEYS) or (name.endswith(".json") and json_error(text)):
         return False
-    value = setup.files.json(name).value
+    value = _mapping(setup, name).value
     return isinstance(value, dict) and any(mark in value for mark in _OWN_KEYS)
+
+
+def _mapping(setup: Setup, name: str) -> Document:
+    """As parse_json_file and parse_yaml_file read it."""
+    try:
+        return setup.files.json(name) if name.endswith(".json") else setup.files.yaml(name)
+    except InputError:
+        return Document(None, name)
 
 
 def command_of(setup: Setup) -> Guess | None:
@@ -91,8 +100,8 @@ def read(setup: Setup) -> Reading:
     words = setup.words.items
     count = program.after(words)
     name = words[0] if count == 1 else words[1].replace(".", "/") + ".py"
-    if name.endswith(".json"):
-        return _from_json(setup, name, version)
+    if name.endswith(_FILES):
+        return _from_file(setup, name, version)
     text = setup.files.text(name)
     context = parsing.Context(
         setup.files,
@@ -112,11 +121,11 @@ def read(setup: Setup) -> Reading:
     return made._replace(trees={**made.trees, "says": found.says.values}, sources=places)
 
 
-def _from_json(setup: Setup, name: str, version: str) -> Reading:
+def _from_file(setup: Setup, name: str, version: str) -> Reading:
     """A file of arguments without the script that reads it."""
     from dsbridge_trainer.parsing import Given
 
-    document = setup.files.json(name)
+    document = _mapping(setup, name)
     places = Places(lambda: {str(path[0]): at for path, at in document.values.items() if len(path) == 1})
     args = document.value if isinstance(document.value, dict) else {}
     strange = [key for key in args if key not in table.fields(version)]

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from dsbridge.diagnostics import InputError
+from dsbridge.explaining import explain
 from dsbridge.migrating import migrate
 from dsbridge.parsing import Parsed, parse
 from dsbridge.reading import Files
@@ -123,3 +125,30 @@ def test_a_full_run_stays_one() -> None:
     sets = ("cluster.gpus_per_node=2", "frameworks.llamafactory={dataset: d, template: t}")
     found = migrate(Files(memory=texts), ["train.py"], target="llamafactory", sets=sets)
     assert "finetuning_type: full\n" in found.artifacts.files["train.yaml"]
+
+
+ARGUMENTS = "output_dir: o\nper_device_train_batch_size: 4\ndeepspeed: ds.json\nlearning_rate: {rate}\n"
+
+
+def yaml_of(rate: str) -> Files:
+    ds = '{"zero_optimization": {"stage": 2}}'
+    return Files(memory={"args.yaml": ARGUMENTS.format(rate=rate), "ds.json": ds})
+
+
+def test_a_yaml_of_arguments_is_the_trainers() -> None:
+    parsed = parse(yaml_of("1.0e-5"), ["args.yaml"])
+    said = flat(parsed.loaded.document.value)
+    assert parsed.framework == "trainer"
+    assert (said["batch.micro_per_gpu"], said["optimizer.lr"], said["zero.stage"]) == (4, 1e-5, 2)
+    assert parsed.loaded.document.at(("optimizer", "lr")).line == 4
+
+
+def test_a_rate_that_pyyaml_takes_for_text_stops_it() -> None:
+    found = explain(yaml_of("1e-5"), ["args.yaml"], facts={"world_size": 2})
+    assert found.error is not None
+    assert found.error["fields"] == ["args.learning_rate"]
+
+
+def test_a_yaml_of_anything_else_is_not() -> None:
+    with pytest.raises(InputError, match="not recognised"):
+        parse(Files(memory={"a.yaml": "output: 1\nsteps: [1, 2]\n"}), ["a.yaml"])
