@@ -125,6 +125,7 @@ from dsbridge.rules import (
 )
 from dsbridge.trees import copied, flat, lookup, store
 from dsbridge.values import UNSET, Unknown
+from dsbridge.weights import trains_all
 
 if TYPE_CHECKING:
     from dsbridge.formats.arguments import Arguments
@@ -253,6 +254,7 @@ __all__ = [
     "to_int",
     "to_text",
     "together",
+    "trains_all",
     "trouble",
     "truthy",
     "type_name",

@@ -174,3 +174,24 @@ def test_what_the_script_must_say_is_not_carried_over_exactly() -> None:
     told = next(move for move in found.mapping if move.source.endswith("learning_rate"))
     assert "your script" in told.reason
     assert moves["bf16"][0] == "exact"
+
+
+SCRIPT = """\
+import torch
+from accelerate import Accelerator
+from transformers import AutoModelForCausalLM
+
+accelerator = Accelerator()
+model = AutoModelForCausalLM.from_pretrained("m")
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+model, optimizer = accelerator.prepare(model, optimizer)
+"""
+
+
+@pytest.mark.parametrize(("more", "method"), [("", "full"), ("# requires_grad\n", "lora")])
+def test_a_script_that_trains_all_weights_does_not_become_lora(more: str, method: str) -> None:
+    texts = {"train.py": SCRIPT + more, "a.yaml": "distributed_type: MULTI_GPU\nnum_processes: 2\n"}
+    own = "frameworks.llamafactory={dataset: d, template: t, output_dir: o}"
+    found = moved(texts, "a.yaml", "train.py", to="llamafactory", sets=(own,))
+    assert f"finetuning_type: {method}\n" in found.artifacts.files["train.yaml"]
+    assert ("LF002" in [d.code for d in found.diagnostics]) is (method == "lora")

@@ -49,9 +49,9 @@ def clips(given: Given) -> bool:
 def silent(given: Given) -> dict[str, Any]:
     """What the script does by saying nothing."""
     prepared, says = mapping(given.trees.get("prepared")), mapping(given.trees.get("says"))
+    found: dict[str, Any] = {"finetuning.method": "full"} if says.get("all") else {}
     if "optimizer" not in prepared:
-        return {}
-    found: dict[str, Any] = {}
+        return found
     if "scheduler" not in prepared and "scheduler" not in mapping(given.ds):
         found["scheduler.type"] = "constant"
     kind = _KINDS.get(str(mapping(prepared["optimizer"]).get("class")), "")

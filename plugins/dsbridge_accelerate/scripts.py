@@ -14,6 +14,7 @@ from dsbridge.rulebook import (
     Setup,
     is_plain,
     read_with_files,
+    trains_all,
     unread,
 )
 from dsbridge.sdk import Arguments, Source, read_arguments
@@ -92,6 +93,8 @@ def read_trees(setup: Setup, name: str, trees: Trees) -> Reading:
     objects = Objects(setup.files, text, values)
     trees |= objects.trees(script, accelerator)
     trees["says"] = says(script, values)
+    if trains_all(text):
+        trees["says"]["all"] = True
     if objects.assigned:
         trees["assigned"] = {"keys": objects.assigned}
     if arguments and arguments.error and arguments.before < accelerator.number:

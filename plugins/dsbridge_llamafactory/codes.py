@@ -5,7 +5,7 @@ from __future__ import annotations
 from dsbridge.sdk import Code, Severity
 
 REQUIRED = Code("LF001", "required-key", Severity.ERROR, "LLaMA-Factory does not start without this key.")
-METHOD_ASSUMED = Code("LF002", "method-assumed", Severity.INFO, "No fine-tuning method is given.")
+METHOD_ASSUMED = Code("LF002", "method-assumed", Severity.WARNING, "No fine-tuning method is given.")
 QUANTIZATION = Code("LF003", "quantization-refused", Severity.ERROR, "LLaMA-Factory refuses the mixture.")
 NO_ULYSSES = Code("LF004", "no-ulysses", Severity.ERROR, "LLaMA-Factory has no key for Ulysses.")
 EVAL_DATA = Code("LF005", "needs-eval-data", Severity.ERROR, "Evaluation needs a data set of its own.")

@@ -6,7 +6,17 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from dsbridge.rulebook import Attribute, CallSite, Name, Script, Unread, read_arguments, read_script, unread
+from dsbridge.rulebook import (
+    Attribute,
+    CallSite,
+    Name,
+    Script,
+    Unread,
+    read_arguments,
+    read_script,
+    trains_all,
+    unread,
+)
 from dsbridge.sdk import InputError, Source
 from dsbridge_trainer import codes, trl_table
 from dsbridge_trainer.classes import Class, derives
@@ -21,7 +31,7 @@ from dsbridge_trainer.parsing import (
     member,
     path_of,
 )
-from dsbridge_trainer.says import Says, model_says, trains_all
+from dsbridge_trainer.says import Says, model_says
 
 TRAINERS = ("Trainer", "Seq2SeqTrainer")
 _MEMBER = re.compile(r"^[A-Za-z_]\w*\.([A-Za-z_]\w*)$", re.ASCII)
@@ -123,7 +133,7 @@ def read_program(script: Script, context: Context) -> Program:
         about["reference"] = _reference(trainer, kind, context)
     model, config = _model(trainer, script, made, given, context)
     about["model"] = model
-    about["all"] = trains_all(context.text, model["way"])
+    about["all"] = trains_all(context.text)
     return Program(given, config, about, _says(trainer, given, context))
 
 

@@ -11,8 +11,6 @@ from dsbridge_trainer import codes
 from dsbridge_trainer.snippet import ADAPTER
 
 Text = Callable[[Any], "str | None"]
-# words of a script that may train something else than all weights, in ways that are not read
-_OTHER_WAYS = ("peft", "lora", "adapter", "unsloth", "requires_grad", "galore", "prompt_tuning")
 _QUANTIZED = {"load_in_4bit": 4, "load_in_8bit": 8}
 _FOUR = {"bnb_4bit_quant_type": "quantization_type", "bnb_4bit_use_double_quant": "double_quantization"}
 TREE = "says"
@@ -102,8 +100,3 @@ def targets_chosen(said: Mapping[str, Any]) -> Diagnostic | None:
     message = "`LoraConfig` names no `target_modules`: PEFT chooses them by the type of the model"
     hint = "Name them for another framework, whose own choice differs: [q_proj, v_proj] for Llama and Qwen."
     return codes.TARGETS(message, hint=hint, key="finetuning.target_modules")
-
-
-def trains_all(text: str, way: str) -> bool:
-    """A model that is loaded, and nothing that would freeze or wrap it."""
-    return way in ("from_pretrained", "from_config") and not any(word in text.lower() for word in _OTHER_WAYS)

@@ -36,7 +36,7 @@ PUBLIC = ("dsbridge.sdk", "dsbridge.rulebook")
 LEVELS = (
     {"values", "provenance", "version", "observe"},
     {"diagnostics", "trees"},
-    {"claims"},
+    {"claims", "weights"},
     {"language"},
     {"formats", "rules", "bounds"},
     {"reading", "questions"},

@@ -136,7 +136,7 @@ def test_deepspeed_reads_its_numbers_from_the_yaml() -> None:
 def test_what_it_needs_to_run_is_written() -> None:
     keys = training(finetuning=None)
     assert (keys["stage"], keys["do_train"], keys["finetuning_type"]) == ("sft", True, "lora")
-    assert codes(finetuning=None) == {"LF002": "info"}
+    assert codes(finetuning=None) == {"LF002": "warning"}
     assert training(frameworks=own(stage="dpo"))["stage"] == "dpo"
 
 
