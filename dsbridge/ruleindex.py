@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from dsbridge.language import Expr
-from dsbridge.questions import Question
+from dsbridge.language import Expr, parts, paths_in
+from dsbridge.questions import Question, View, asked
 from dsbridge.rules import OverrideRule
 from dsbridge.trees import split
 from dsbridge.values import UNSET, Unknown
@@ -23,6 +23,22 @@ _FALSE_OF_NOTHING = frozenset({"is_set", "is_auto", "is_a", "truthy", "has", "al
 
 def wanted(condition: Any) -> Paths:
     """Paths without any of which a condition is surely false."""
+    found = _wanted(condition)
+    return _all_it_reads(condition) if found is None else found
+
+
+_OUTSIDE = ("fact", "table", "here", "here_path")  # what else an answer may depend on
+_EMPTY = View({}, {}, {})
+
+
+def _all_it_reads(condition: Any) -> Paths:
+    """Every path of a condition that is false where none of them is there: `zero.stage, else 0, is 3`."""
+    if any(part.op in _OUTSIDE for part in parts(condition)) or asked(condition, _EMPTY, "") is not False:
+        return None
+    return frozenset(paths_in(condition))
+
+
+def _wanted(condition: Any) -> Paths:
     if not isinstance(condition, Expr):
         return None
     find = _FINDERS.get(condition.op)
@@ -35,7 +51,7 @@ def wanted(condition: Any) -> Paths:
 
 def _all_of(conditions: Sequence[Any]) -> Paths:
     """One part that is false is enough: the one that asks for the least and the deepest."""
-    found = [paths for part in conditions if (paths := wanted(part)) is not None]
+    found = [paths for part in conditions if (paths := _wanted(part)) is not None]
     return min(found, key=_likely, default=None)
 
 
@@ -44,7 +60,7 @@ def _likely(paths: frozenset[str]) -> tuple[int, int]:
 
 
 def _any_of(conditions: Sequence[Any]) -> Paths:
-    found = [wanted(part) for part in conditions]
+    found = [_wanted(part) for part in conditions]
     return frozenset().union(*(f for f in found if f is not None)) if None not in found else None
 
 
