@@ -15,8 +15,10 @@ from dsbridge.rulebook import (
     Range,
     all_of,
     any_of,
+    children,
     eq,
     get,
+    here_path,
     is_a,
     is_set,
     missing,
@@ -43,16 +45,6 @@ _DPO: dict[str, Any] = {
     "script.reference.lora": False,
 }
 _TWO = {**_DPO, "ds.zero_optimization.stage": 2}
-
-
-def _gone(code: str, key: str, lines: str, quote: str) -> OverrideRule:
-    return write(
-        code, f"the reference model gets no {key}", "reference.blocks",
-        is_set(get(f"ref.{key}")), f"ref.{key}", UNSET,
-        "From 1.10 on TRL takes the blocks of training out: this model is not trained.",
-        ev(_FILE, lines, quote, "dpo/z2-optimizer"),
-        {f"ref.{key}": {"type": "AdamW"}}, {"ref": {}}, versions=since(ALONE),
-    )  # fmt: skip
 
 
 def _copied(code: str, method: str, end: str) -> OverrideRule:
@@ -116,8 +108,15 @@ REFERENCE: tuple[OverrideRule, ...] = (
         ev(_FILE, "286", 'config_kwargs["zero_optimization"]["stage"] = 0', "dpo/z2"),
         {"ref": {}, "ds.zero_optimization.stage": 2}, {"ref": {}, "ds.zero_optimization.stage": 3},
     ),
-    _gone("TRL124", "optimizer", "279", 'config_kwargs.pop("optimizer", None)'),
-    _gone("TRL125", "scheduler", "280", 'config_kwargs.pop("scheduler", None)'),
+    write(
+        "TRL124", "the reference model gets no optimizer and no scheduler", "reference.blocks",
+        any_of(is_set(get("ref.optimizer")), is_set(get("ref.scheduler"))),
+        children("ref", one_of(here_path(), ("optimizer", "scheduler"))), UNSET,
+        "From 1.10 on TRL takes the blocks of training out: this model is not trained.",
+        (*ev(_FILE, "279", 'config_kwargs.pop("optimizer", None)', "dpo/z2-scheduler"),
+         *ev(_FILE, "280", 'config_kwargs.pop("scheduler", None)', "dpo/z2-scheduler")),
+        {"ref.optimizer": {"type": "AdamW"}}, {"ref": {}}, versions=since(ALONE),
+    ),
     refusal(
         "TRL128", "an optimizer block and a reference model in bf16 (DeepSpeed before 0.17.6)",
         "reference.sharded",
