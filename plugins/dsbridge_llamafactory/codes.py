@@ -25,9 +25,6 @@ V1_BATCH = Code("LF018", "v1-batch", Severity.ERROR, "V1 says accumulation by th
 V1_REFUSED = Code("LF019", "v1-refused", Severity.ERROR, "LLaMA-Factory's V1 refuses this.")
 V1_ENVIRONMENT = Code("LF020", "v1-environment", Severity.WARNING, "The spec has no room for a variable.")
 V1_ALL = (V1_VERSION, V1_SWITCH, V1_BATCH, V1_REFUSED, V1_ENVIRONMENT)
-LAUNCHER_LEFT = Code(
-    "LF021", "launcher-left", Severity.WARNING, "Accelerate's DeepSpeed settings are not carried over."
-)
 ALL = (
     REQUIRED,
     METHOD_ASSUMED,
@@ -43,5 +40,4 @@ ALL = (
     FILE_NAME,
     UNREAD,
     *V1_ALL,
-    LAUNCHER_LEFT,
 )
