@@ -7,12 +7,13 @@ be said in neither way is refused: without it a sharded run would become a plain
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dsbridge.rulebook import Reading, Setup, lookup
-from dsbridge.sdk import Claim, Draft, InputError, Source, cluster_claims, leaves_of
-from dsbridge_trainer import codes
+from dsbridge.sdk import Claim, Diagnostic, Draft, InputError, Source, cluster_claims, leaves_of
+from dsbridge_trainer import codes, parse_fsdp, table
+from dsbridge_trainer.fsdp import words_of
 
 if TYPE_CHECKING:
     from dsbridge_accelerate.made import Made
@@ -202,7 +203,28 @@ def _outside(run: _Run, config: Mapping[str, Any] | None) -> Draft:
         consumed.add(("flags", "module"))  # how the program is named
     lost = {**found.lost, **dict(_lost(run))}
     homes = {name: "" if home == "own" else home for name, home in found.homes.items()}
-    return Draft(tuple(claims), homes, frozenset(consumed), lost)
+    implied, told = _older(run, claims)
+    return Draft(tuple(claims), homes, frozenset(consumed), lost, implied, diagnostics=told)
+
+
+def _older(run: _Run, claims: Iterable[Claim]) -> tuple[dict[str, Any], tuple[Diagnostic, ...]]:
+    """Older Transformers read the words of `fsdp`, so rendering writes them; and there are words for less.
+
+    Recorded with 4.51.3 in tests/recorded/fsdp/hf-old.json.
+    """
+    said = {claim.path[5:]: claim.value for claim in claims if claim.path.startswith("fsdp.")}
+    version = table.of(run.setup.versions)
+    if not said or parse_fsdp.has_switch(version):
+        return {}, ()
+    if said["version"] == 2 and not parse_fsdp.is_versioned(version):
+        raise _refusal(run.reading, f"FSDP 2 is asked for, which no argument of Transformers {version} says")
+    told: tuple[Diagnostic, ...] = ()
+    if said["state_dict_type"] != "full_state_dict":
+        word = str(said["state_dict_type"]).upper()
+        message = f"`fsdp_state_dict_type: {word}` is no argument of Transformers {version}"
+        hint = f"Set FSDP_STATE_DICT_TYPE={word} in the environment of the rendered launch."
+        told = (codes.FSDP_VERSION(message, hint=hint, key="fsdp.state_dict_type"),)
+    return {"fsdp": " ".join(words_of(said))}, told
 
 
 def _form(run: _Run) -> Iterator[Key]:
