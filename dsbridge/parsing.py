@@ -120,7 +120,7 @@ def parse_input(found: Input) -> Parsed:
         (*found.reading.diagnostics, *draft.diagnostics, *book.found),
         found,
         draft.silent,
-        book.named(sorted(key for key in draft.consumed if _is_there(found.reading.trees, key))),
+        book.silent_keys(),
         draft.alike,
     )
 
@@ -269,6 +269,14 @@ class _Book:
 
     def at(self, key: Key) -> Source | None:
         return source_of(self.input, self.draft.stands_for.get(key, key))
+
+    def silent_keys(self) -> tuple[Key, ...]:
+        """Leaves that say nothing of their own; a key behind two leaves may be claimed by the other."""
+        trees = self.input.reading.trees
+        claimed = set(self.named(key for claim in self.claims.values() for key in claim.keys))
+        made = set(self.draft.stands_for.values())
+        there = self.named(sorted(key for key in self.draft.consumed if _is_there(trees, key)))
+        return tuple(key for key in there if not (key in made and key in claimed))
 
     def named(self, keys: Iterable[Key]) -> tuple[Key, ...]:
         """The user's own keys, each once: a leaf that a launcher adds has none."""

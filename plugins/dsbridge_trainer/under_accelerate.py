@@ -98,7 +98,8 @@ def around(setup: Setup, reading: Reading, given: Mapping[str, Any]) -> Around:
     found = made(reading.trees, setup.environ, ds, own=run.own)
     if found is None:
         named = run.section("deepspeed_config").get("deepspeed_config_file", "the DeepSpeed config")
-        raise _refusal(reading, f"`{named}` cannot be read: what it says of the sharding would be lost")
+        hint = "Give the command where the file is, or correct the path."
+        raise _refusal(reading, f"`{named}` cannot be read: what it says of the sharding would be lost", hint)
     blocks = dict(_precision_block(run, found.config))
     config = {**found.config, **blocks}
     outside, mine = _outside(run, config), _in_config(run, found, config)
@@ -139,9 +140,12 @@ def _run(setup: Setup, reading: Reading, given: Mapping[str, Any]) -> _Run:
     return _Run(setup, reading, given, tree, top, kind, bool(given.get("deepspeed")), str(word).lower())
 
 
-def _refusal(reading: Reading, why: str) -> InputError:
+_ONCE = "Say it in one place: in the launcher's YAML, or in the program's own arguments."
+_WITHOUT = "Take it out, or migrate the launcher's YAML by itself."
+
+
+def _refusal(reading: Reading, why: str, hint: str = _ONCE) -> InputError:
     name = (reading.trees.get("launch") or {}).get("config_file")
-    hint = "Say it in one place: in the launcher's YAML, or in the program's own arguments."
     at = Source(str(name)) if name else None
     return InputError([codes.NOT_CARRIED(f"under `accelerate launch` {why}", hint=hint, at=at)])
 
@@ -172,7 +176,9 @@ def check_version(reading: Reading, found: Draft) -> None:
         InputError: its version is neither 1 nor 2.
     """
     if not any(claim.path == "fsdp.version" for claim in found.claims):
-        raise _refusal(reading, "FSDP is asked for in a version that is neither 1 nor 2")
+        raise _refusal(
+            reading, "FSDP is asked for in a version that is neither 1 nor 2", "Write `fsdp_version: 2`."
+        )
 
 
 def _check_sizes(run: _Run) -> None:
@@ -180,7 +186,7 @@ def _check_sizes(run: _Run) -> None:
     for name, value in run.section("parallelism_config").items():
         if str(name).endswith("_size") and value not in (None, 1, "1"):
             why = f"`parallelism_config: {{{name}: {value}}}` is asked for, which has no place in the spec"
-            raise _refusal(run.reading, why)
+            raise _refusal(run.reading, why, _WITHOUT)
 
 
 def _outside(run: _Run, config: Mapping[str, Any] | None) -> Draft:
@@ -217,7 +223,9 @@ def _older(run: _Run, claims: Iterable[Claim]) -> tuple[dict[str, Any], tuple[Di
     if not said or parse_fsdp.has_switch(version):
         return {}, ()
     if said["version"] == 2 and not parse_fsdp.is_versioned(version):
-        raise _refusal(run.reading, f"FSDP 2 is asked for, which no argument of Transformers {version} says")
+        raise _refusal(
+            run.reading, f"FSDP 2 is asked for, which no argument of Transformers {version} says", _WITHOUT
+        )
     told: tuple[Diagnostic, ...] = ()
     if said["state_dict_type"] != "full_state_dict":
         word = str(said["state_dict_type"]).upper()

@@ -287,6 +287,16 @@ def test_it_migrates_with_its_sharding() -> None:
     assert "zero_stage: 3" in found.artifacts.files["accelerate_config.yaml"]
     sources = {move.source: move.status for move in found.mapping}
     assert sources["acc.yaml: deepspeed_config.zero_stage"] == "exact"
+    assert len(sources) == len(found.mapping)  # no key is told twice
+
+
+def test_what_accelerate_does_unasked_is_said_to_another_framework() -> None:
+    config = {**TOP, "distributed_type": "FSDP", "fsdp_config": {"fsdp_version": 2}}
+    memory = texts(config, training())
+    found = migrate(Files(memory=memory), command=command("llamafactory"), target="trainer")
+    said_to = json.loads(found.artifacts.files["training_args.json"])["fsdp_config"]
+    assert said_to["cpu_ram_efficient_loading"] is True
+    assert (said_to["auto_wrap_policy"], said_to["state_dict_type"]) == ("NO_WRAP", "SHARDED_STATE_DICT")
 
 
 SETTINGS = {
