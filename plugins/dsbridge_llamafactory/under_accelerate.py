@@ -10,7 +10,6 @@ from typing import Any
 
 from dsbridge.rulebook import Reading, Setup
 from dsbridge.sdk import Claim, Draft, Source
-from dsbridge_trainer.under_accelerate import UNASKED, check_both, check_version
 
 OWN = "accelerate"  # the key of frameworks.llamafactory
 # rendering writes these anyway
@@ -51,6 +50,7 @@ def trees_of(setup: Setup) -> tuple[dict[str, Any], dict[str, Source]]:
 def launcher_part(setup: Setup, reading: Reading, said: Mapping[str, Any]) -> Draft:
     """Ranks, FSDP and, where the training YAML is silent, the number format. said: the training YAML."""
     from dsbridge_accelerate.parse import launched
+    from dsbridge_trainer.under_accelerate import UNASKED, check_both, check_version  # rendering needs none
 
     check_both(setup, reading, said)
     tree, top = tree_of(setup), setup.trees[tree_of(setup)]
