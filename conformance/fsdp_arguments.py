@@ -5,6 +5,7 @@
 Run it with the Python of an environment of conformance/envs. Each set of arguments is given to
 TrainingArguments, and the FullyShardedDataParallelPlugin that comes of it is recorded; so is that of the
 arguments which dsbridge renders from their parse, and that of the Accelerate YAML which they migrate to.
+Then Accelerate's YAML stands around a script without such arguments, and is rendered back as arguments.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from dsbridge.diagnostics import InputError
 from dsbridge.migrating import migrate
 from dsbridge.observe.cpu import fsdp_current_device
 from dsbridge.parsing import parse
@@ -90,6 +92,34 @@ FILE = {
     "fsdp_backward_prefetch": "backward_post",
     "version": 1,
 }
+WRAP = {"fsdp_auto_wrap_policy": "TRANSFORMER_BASED_WRAP"}
+# the launcher's YAML around a script that says nothing of FSDP
+LAUNCHED: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "wrap": WRAP,
+    "layer": {**WRAP, "fsdp_transformer_layer_cls_to_wrap": "LlamaDecoderLayer,LlamaMLP"},
+    "size": {"fsdp_auto_wrap_policy": "SIZE_BASED_WRAP"},
+    "size-given": {"fsdp_auto_wrap_policy": "SIZE_BASED_WRAP", "fsdp_min_num_params": 2000},
+    "example": {
+        **WRAP, "fsdp_backward_prefetch": "BACKWARD_PRE", "fsdp_cpu_ram_efficient_loading": True,
+        "fsdp_forward_prefetch": True, "fsdp_offload_params": True, "fsdp_sharding_strategy": "FULL_SHARD",
+        "fsdp_state_dict_type": "SHARDED_STATE_DICT", "fsdp_sync_module_states": True,
+        "fsdp_use_orig_params": False, "fsdp_activation_checkpointing": True,
+    },
+    "grad-op": {**WRAP, "fsdp_sharding_strategy": "SHARD_GRAD_OP", "fsdp_cpu_ram_efficient_loading": False},
+    "hybrid": {**WRAP, "fsdp_sharding_strategy": "HYBRID_SHARD"},
+    "two": {"fsdp_version": 2, **WRAP},
+    "two-nothing": {"fsdp_version": 2},
+    "two-keeps": {
+        "fsdp_version": 2, **WRAP, "fsdp_reshard_after_forward": False, "fsdp_offload_params": True,
+        "fsdp_state_dict_type": "FULL_STATE_DICT", "fsdp_cpu_ram_efficient_loading": False,
+    },
+}  # fmt: skip
+SCRIPT = """\
+from transformers import Trainer, TrainingArguments
+
+Trainer(args=TrainingArguments(output_dir="o"), train_dataset=load()).train()
+"""
 FIELDS = (
     *("fsdp_version", "sharding_strategy", "reshard_after_forward", "cpu_offload", "auto_wrap_policy"),
     *("transformer_cls_names_to_wrap", "min_num_params", "backward_prefetch", "forward_prefetch"),
@@ -107,8 +137,9 @@ def main() -> None:
     _imports()
     versions = {name: metadata.version(name) for name in PACKAGES}
     found = {name: case(args, versions) for name, args in CASES.items()}
+    launched = {name: beside(section, versions) for name, section in LAUNCHED.items()}
     out.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"versions": versions, "file": FILE, "cases": found}, indent=1)
+    text = json.dumps({"versions": versions, "file": FILE, "cases": found, "launched": launched}, indent=1)
     out.write_text(text + "\n", encoding="utf-8")
 
 
@@ -140,6 +171,26 @@ def case(args: dict[str, Any], versions: dict[str, str]) -> dict[str, Any]:
     return {**found, "yaml": yaml, "yaml_plugin": apart("launched", yaml) if "fsdp_config" in yaml else None}
 
 
+def beside(section: dict[str, Any], versions: dict[str, str]) -> dict[str, Any]:
+    """What Accelerate's YAML becomes around a script, and what the arguments that dsbridge renders become."""
+    top = {"distributed_type": "FSDP", "num_machines": 1, "num_processes": 2, "fsdp_config": section}
+    yaml = json.dumps(top)  # which is YAML too
+    command = ("accelerate", "launch", "--config_file", "a.yaml", "train.py")
+    texts = {"a.yaml": yaml, "train.py": SCRIPT}
+    before = {"section": section, "plugin": apart("beside", yaml)}
+    try:
+        parsed = parse(Files(Path(), texts), command=command, source="trainer", versions=versions)
+    except InputError as error:
+        return {**before, "refused": error.diagnostics[0].code}
+    rendered = render(parsed.loaded, "trainer")
+    again = json.loads(rendered.files["training_args.json"]) if rendered.files else {}
+    mine = {name: again[name] for name in again if name.startswith("fsdp")}
+    env = {name: value for name, value in rendered.launch.env.items() if name.startswith("FSDP_")}
+    told = [finding.code for finding in parsed.diagnostics]
+    after = {"rendered": mine, "env": env, "rendered_plugin": apart("arguments", {**mine, "env": env})}
+    return {**before, "told": told, **after}
+
+
 def apart(how: str, given: Any) -> Any:
     """In a process of its own, for the environment that Transformers leaves behind."""
     with multiprocessing.get_context("fork").Pool(1) as pool:
@@ -156,7 +207,7 @@ def _quiet(how: str, given: Any) -> Any:
         os.chdir(folder)
         Path("fsdp.json").write_text(json.dumps(FILE), encoding="utf-8")
         try:
-            return _arguments(given) if how == "arguments" else _launched(given)
+            return {"arguments": _arguments, "launched": _launched, "beside": _beside}[how](given)
         except ValueError as error:
             return {"error": str(error)}
 
@@ -175,7 +226,7 @@ def _arguments(given: dict[str, Any]) -> dict[str, Any]:
     found = _told(plugin)
     if not (isinstance(args.fsdp, bool)):  # set by the Trainer itself: create_accelerator_and_postprocess
         for name in ("limit_all_gathers", "activation_checkpointing"):
-            found[name] = _word(args.fsdp_config.get(name, getattr(plugin, name)))
+            found[name] = _word((args.fsdp_config or {}).get(name, getattr(plugin, name)))
     return found
 
 
@@ -189,6 +240,12 @@ def _launched(text: str) -> dict[str, Any]:
     args, _, _ = _validate_launch_command(args)
     os.environ.update(prepare_multi_gpu_env(args))
     return _told(FullyShardedDataParallelPlugin())
+
+
+def _beside(text: str) -> dict[str, Any]:
+    """The plugin of a Trainer whose arguments say nothing, in the launcher's environment."""
+    _launched(text)
+    return _arguments({})
 
 
 def _told(plugin: Any) -> dict[str, Any]:

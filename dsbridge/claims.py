@@ -37,6 +37,8 @@ class Draft(NamedTuple):
     files, because they are its default, and that rendering would otherwise write as something else.
     silent: what the framework does where the files say nothing, for a target that would do something else.
     alike: whether the files are those arguments that `Framework.arguments` names; a dialect has its own.
+    trees: what is in no file, because a launcher makes it of its settings; claims may name its leaves.
+    stands_for: for each leaf of those trees the user's own key, or () where the launcher adds it.
     """
 
     claims: tuple[Claim, ...] = ()
@@ -47,6 +49,8 @@ class Draft(NamedTuple):
     silent: Mapping[str, Any] = MappingProxyType({})
     diagnostics: tuple[Diagnostic, ...] = ()
     alike: bool = True
+    trees: Mapping[str, Any] = MappingProxyType({})
+    stands_for: Mapping[Key, Key] = MappingProxyType({})
 
 
 def joined(drafts: Iterable[Draft]) -> Draft:
@@ -56,8 +60,12 @@ def joined(drafts: Iterable[Draft]) -> Draft:
     lost: dict[Key, str] = {}
     implied: dict[str, Any] = {}
     silent: dict[str, Any] = {}
+    trees: dict[str, Any] = {}
+    stands_for: dict[Key, Key] = {}
     for part in parts:
         homes |= part.homes
+        trees |= part.trees
+        stands_for |= part.stands_for
         lost |= part.lost
         implied |= part.implied
         silent |= part.silent
@@ -69,6 +77,8 @@ def joined(drafts: Iterable[Draft]) -> Draft:
         implied,
         silent,
         tuple(finding for part in parts for finding in part.diagnostics),
+        trees=trees,
+        stands_for=stands_for,
     )
 
 

@@ -181,6 +181,9 @@ def _matching(launchers: Sequence[Launcher], words: Sequence[str]) -> Launcher |
 def _framework(known: Registry, launched: tuple[Setup, str], target: str) -> Input:
     """Choose the framework, and let it read."""
     setup, name = launched
+    if target and name not in ("", target) and not setup.words.items:
+        hint = f"Leave --from {target} out to hear what the launcher says."
+        raise InputError([UNKNOWN_INPUT("the command starts no program that can be read", hint=hint)])
     candidates = _readable(known, target or name)
     scored = []
     for framework in candidates.values():

@@ -101,6 +101,9 @@ def parse_input(found: Input) -> Parsed:
         message = f"{found.framework.title}'s files cannot be parsed into a spec"
         raise InputError([NO_PARSER(message, hint="Its plugin renders only.")])
     draft = found.reader.parse(found.setup, found.reading)
+    if draft.trees:
+        trees = {**found.reading.trees, **draft.trees}
+        found = found._replace(reading=found.reading._replace(trees=trees))
     book = _Book(found, draft)
     for claim in draft.claims:
         book.claim(claim)
@@ -111,13 +114,13 @@ def parse_input(found: Input) -> Parsed:
     return Parsed(
         found.framework.name,
         loaded,
-        book.claims,
-        tuple(book.kept),
+        {path: claim._replace(keys=book.named(claim.keys)) for path, claim in book.claims.items()},
+        book.named(book.kept),
         tuple(book.unclaimed),
         (*found.reading.diagnostics, *draft.diagnostics, *book.found),
         found,
         draft.silent,
-        tuple(sorted(key for key in draft.consumed if _is_there(found.reading.trees, key))),
+        book.silent_keys(),
         draft.alike,
     )
 
@@ -164,6 +167,7 @@ class _Book:
     def leftovers(self) -> None:
         """Every leaf that no claim took: kept where its tree belongs, or told."""
         taken = self.draft.consumed.union(*(claim.keys for claim in self.claims.values()))
+        taken = taken.union(self.draft.stands_for.values())
         self.kept, self.lost = [], []
         for home, leaves in self.leaves:
             for key, value in leaves:
@@ -264,7 +268,20 @@ class _Book:
                 yield home, place
 
     def at(self, key: Key) -> Source | None:
-        return source_of(self.input, key)
+        return source_of(self.input, self.draft.stands_for.get(key, key))
+
+    def silent_keys(self) -> tuple[Key, ...]:
+        """Leaves that say nothing of their own; a key behind two leaves may be claimed by the other."""
+        trees = self.input.reading.trees
+        claimed = set(self.named(key for claim in self.claims.values() for key in claim.keys))
+        made = set(self.draft.stands_for.values())
+        there = self.named(sorted(key for key in self.draft.consumed if _is_there(trees, key)))
+        return tuple(key for key in there if not (key in made and key in claimed))
+
+    def named(self, keys: Iterable[Key]) -> tuple[Key, ...]:
+        """The user's own keys, each once: a leaf that a launcher adds has none."""
+        own = (self.draft.stands_for.get(key, key) for key in keys)
+        return tuple(dict.fromkeys(key for key in own if key))
 
 
 def source_of(given: Input, key: Key) -> Source | None:

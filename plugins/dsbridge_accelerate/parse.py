@@ -16,7 +16,7 @@ from dsbridge_accelerate.codes import ARGUMENTS, DECLINED, MEGATRON, UNREADABLE
 from dsbridge_accelerate.fields import FP8_BACKEND, MIXED_PRECISION
 from dsbridge_accelerate.given import Given, given_of, mapping, number
 from dsbridge_accelerate.parse_deepspeed import deepspeed_part
-from dsbridge_accelerate.parse_fsdp import fsdp_claims
+from dsbridge_accelerate.parse_fsdp import fsdp_claims, unasked
 from dsbridge_accelerate.parse_script import clips, script_says, silent
 from dsbridge_accelerate.reader import YOURS, script_of
 
@@ -41,7 +41,7 @@ def parse(setup: Setup, reading: Reading) -> Draft:
         steps, keys = given.steps()
         if steps is not None:
             claims.append(Claim("batch.accumulation", steps, keys))
-        parts.append(Draft(tuple(claims)))
+        parts.append(Draft(tuple(claims), silent=unasked(claims)))
     if script_of(setup) not in ("", YOURS):
         parts.append(_script(setup, given))
     return joined(parts)._replace(implied=_implied(parts))
@@ -54,7 +54,8 @@ def launched(setup: Setup, reading: Reading) -> Draft:
     """
     given = given_of(setup, reading)
     _decline(given, reading)
-    found = Draft(tuple(fsdp_claims(given)) if given.way == "fsdp" else ())
+    fsdp = tuple(fsdp_claims(given)) if given.way == "fsdp" else ()
+    found = Draft(fsdp, silent=unasked(fsdp))
     parts = [_homes(given), _cluster(setup, reading, given), _type(given), found]
     return joined(parts)._replace(implied=_implied(parts))
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from dsbridge.sdk import Claim, claimed_by
 from dsbridge_accelerate.fields import FSDP1, FSDP2
@@ -10,6 +11,24 @@ from dsbridge_accelerate.given import Given
 
 # read only with this policy; without it the value is dead and stays where it is
 _WITH = {"fsdp.transformer_layer_cls": "transformer", "fsdp.min_num_params": "size"}
+
+# What the launcher exports where the YAML is silent (1.15.0 commands/launch.py:513-607, utils/launch.py:304),
+# and what the plugin then has of its own (utils/dataclasses.py:1910, 2049)
+_BOTH: dict[str, Any] = {"auto_wrap": "none", "cpu_ram_efficient_loading": True, "offload_params": False}
+_ONE = {"sharding": "full_shard", "state_dict_type": "full_state_dict", **_BOTH}
+_TWO = {"reshard_after_forward": True, "state_dict_type": "sharded_state_dict", **_BOTH}
+_SIZE = 100_000_000  # commands/launch.py:527
+
+
+def unasked(claims: Iterable[Claim]) -> dict[str, Any]:
+    """Accelerate's defaults where other frameworks have others, by the spec's path."""
+    said = {claim.path: claim.value for claim in claims}
+    if "fsdp.version" not in said:
+        return {}
+    usual = {f"fsdp.{k}": v for k, v in (_TWO if said["fsdp.version"] == 2 else _ONE).items()}
+    if said.get("fsdp.auto_wrap") == "size":
+        usual["fsdp.min_num_params"] = _SIZE
+    return {path: value for path, value in usual.items() if path not in said}
 
 
 def fsdp_claims(given: Given) -> Iterator[Claim]:

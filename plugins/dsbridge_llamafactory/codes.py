@@ -26,9 +26,6 @@ V1_REFUSED = Code("LF019", "v1-refused", Severity.ERROR, "LLaMA-Factory's V1 ref
 V1_ENVIRONMENT = Code("LF020", "v1-environment", Severity.WARNING, "The spec has no room for a variable.")
 DIALECT = Code("LF022", "unknown-dialect", Severity.ERROR, "LLaMA-Factory has no such dialect.")
 V1_ALL = (V1_VERSION, V1_SWITCH, V1_BATCH, V1_REFUSED, V1_ENVIRONMENT, DIALECT)
-LAUNCHER_LEFT = Code(
-    "LF021", "launcher-left", Severity.WARNING, "Accelerate's DeepSpeed settings are not carried over."
-)
 ALL = (
     REQUIRED,
     METHOD_ASSUMED,
@@ -44,5 +41,4 @@ ALL = (
     FILE_NAME,
     UNREAD,
     *V1_ALL,
-    LAUNCHER_LEFT,
 )

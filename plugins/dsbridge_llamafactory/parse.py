@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dsbridge.rulebook import Reading, Setup
-from dsbridge.sdk import Claim, Draft, claimed_by, cluster_claims, joined, rank_claims
+from dsbridge.sdk import Claim, Draft, claimed_by, joined, rank_claims
 from dsbridge_llamafactory.fields import OWN
 from dsbridge_llamafactory.flags import known_arguments
-from dsbridge_llamafactory.under_accelerate import launcher_part, told, with_fsdp
+from dsbridge_llamafactory.under_accelerate import launcher_part, with_fsdp
 from dsbridge_trainer import table
 from dsbridge_trainer.parse import Args, argument_claims, lost, silent, taken_keys
+from dsbridge_trainer.under_accelerate import Around, around, renamed
 
 # decided below, with the keys beside them
 ENVIRONMENT = {"nodes": "NNODES", "ranks": "NPROC_PER_NODE", "addr": "MASTER_ADDR", "port": "MASTER_PORT"}
@@ -23,18 +24,24 @@ _LATER = ("finetuning.method", "finetuning.target_modules")
 
 
 def parse(setup: Setup, reading: Reading) -> Draft:
-    """The YAML, the DeepSpeed config it names, and the launcher."""
+    """The YAML, the DeepSpeed config it names or the launcher makes, and the launcher.
+
+    Raises:
+        InputError: the launcher shards in a way that the spec cannot say.
+    """
     lf = reading.trees.get("lf") or {}
     ds = reading.trees.get("ds")
-    used = ds if isinstance(ds, Mapping) else None
+    if with_fsdp(setup):
+        launcher = Around(launcher_part(setup, reading, lf), ds if isinstance(ds, Mapping) else None)
+    else:
+        launcher = around(setup, reading, lf)
+    used = launcher.ds
     # LLaMA-Factory has `warmup_ratio` under every Transformers: hparams/training_args.py
     defaults = {"warmup_ratio": 0.0, **table.defaults(table.of(setup.versions))}
     args = Args(lf, "lf", defaults, used, setup.versions.get("deepspeed", ""))
     rows = [row for row in OWN if row.path not in _LATER]
     claims = [*claimed_by(rows, lf, "lf"), *_method(lf), *_targets(lf), *argument_claims(args)]
     claims += rank_claims(setup.environ, "env", ENVIRONMENT)
-    sharded = with_fsdp(setup)
-    claims += [] if sharded else cluster_claims(setup, reading)
     consumed = {*taken_keys(args), ("lf", "deepspeed")} if used is not None else set()
     consumed |= {("lf", name) for name, value in _WRITTEN.items() if lf.get(name) == value}
     # rendered, a YAML trains unless it says otherwise
@@ -42,8 +49,8 @@ def parse(setup: Setup, reading: Reading) -> Draft:
     homes = {"lf": "own", "ds": "deepspeed"}
     usual = {path: known_arguments()[key].default for path, key in _SILENT.items()}
     silently = {**silent(args), **usual}
-    own = Draft(tuple(claims), homes, frozenset(consumed), lost(args), implied, silently, tuple(told(setup)))
-    return joined([own, launcher_part(setup, reading, lf)]) if sharded else own
+    own = Draft(tuple(claims), homes, frozenset(consumed), lost(args), implied, silently)
+    return joined([renamed(own, bool(launcher.draft.trees)), launcher.draft])
 
 
 def _method(lf: Mapping[str, Any]) -> Iterator[Claim]:

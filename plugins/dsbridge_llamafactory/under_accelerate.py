@@ -5,12 +5,11 @@ What the spec has no word for stays under `frameworks.llamafactory.accelerate`, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from dsbridge.rulebook import Reading, Setup
-from dsbridge.sdk import Claim, Diagnostic, Draft, Source
-from dsbridge_llamafactory import codes
+from dsbridge.sdk import Claim, Draft, Source
 
 OWN = "accelerate"  # the key of frameworks.llamafactory
 # rendering writes these anyway
@@ -20,8 +19,6 @@ USUAL: Mapping[str, Any] = {
     "same_network": True,
     "use_cpu": False,
 }
-# where ranks meet unless told: nobody's wish, and rendering asks the environment
-_UNASKED = {"launch.master_addr": "127.0.0.1", "launch.master_port": "29500"}
 _PRECISIONS = {"no": "fp32", "fp16": "fp16", "bf16": "bf16"}
 Key = tuple[str, ...]
 
@@ -53,9 +50,12 @@ def trees_of(setup: Setup) -> tuple[dict[str, Any], dict[str, Source]]:
 def launcher_part(setup: Setup, reading: Reading, said: Mapping[str, Any]) -> Draft:
     """Ranks, FSDP and, where the training YAML is silent, the number format. said: the training YAML."""
     from dsbridge_accelerate.parse import launched
+    from dsbridge_trainer.under_accelerate import UNASKED, check_both, check_version  # rendering needs none
 
+    check_both(setup, reading, said)
     tree, top = tree_of(setup), setup.trees[tree_of(setup)]
     found = launched(setup, reading)
+    check_version(reading, found)
 
     def ours(key: Key) -> Key:
         return (OWN, OWN, *key[1:]) if key[0] == tree else key
@@ -63,7 +63,7 @@ def launcher_part(setup: Setup, reading: Reading, said: Mapping[str, Any]) -> Dr
     claims = [claim._replace(keys=tuple(map(ours, claim.keys))) for claim in found.claims]
     if not any(claim.path == "fsdp.auto_wrap" for claim in claims):
         claims.append(Claim("fsdp.auto_wrap", "none"))  # Accelerate's own; rendering has another
-    usual = [claim for claim in claims if _UNASKED.get(claim.path) == str(claim.value)]
+    usual = [claim for claim in claims if UNASKED.get(claim.path) == str(claim.value)]
     claims = [claim for claim in claims if claim not in usual]
     consumed = {ours(key) for key in found.consumed}.union(*(claim.keys for claim in usual))
     consumed |= {(OWN, OWN, name) for name, value in USUAL.items() if top.get(name) == value}
@@ -82,21 +82,10 @@ def launcher_part(setup: Setup, reading: Reading, said: Mapping[str, Any]) -> Dr
         consumed.add(("flags", "module"))  # how the program is named
     homes = {name: home for name, home in found.homes.items() if name != tree} | {OWN: "own"}
     implied = {OWN: dict(found.implied)} if found.implied else {}
-    return Draft(tuple(claims), homes, frozenset(consumed), lost, implied)
+    return Draft(tuple(claims), homes, frozenset(consumed), lost, implied, found.silent)
 
 
 def _precision(said: Mapping[str, Any]) -> str:
     """The number format that the training YAML asks for, in Accelerate's word."""
     rows = (("fp16", "fp16"), ("bf16", "bf16"), ("pure_bf16", "bf16"), ("fp8", "fp8"))
     return next((word for name, word in rows if said.get(name)), "")
-
-
-def told(setup: Setup) -> Iterator[Diagnostic]:
-    """A launcher's YAML that is not carried over."""
-    launch = setup.trees.get("launch") or {}
-    if "accelerate launch" in setup.launchers and launch.get("kind") == "deepspeed":
-        message = (
-            f"{launch.get('config_file', 'accelerate launch')} asks for DeepSpeed, and is not carried over"
-        )
-        hint = "Say it in the training YAML, by `deepspeed:` and a DeepSpeed config."
-        yield codes.LAUNCHER_LEFT(message, hint=hint)

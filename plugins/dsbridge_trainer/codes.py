@@ -36,7 +36,9 @@ OVERWRITTEN = Code(
 NO_CLASS = Code("TR026", "no-such-class", Severity.ERROR, "TRL has no such class of arguments.")
 NOT_KNOWN = Code("TR027", "trainer-not-known", Severity.ERROR, "This trainer of TRL's cannot be read.")
 TARGETS = Code("TR030", "lora-targets", Severity.WARNING, "PEFT chooses what LoRA is put on.")
-YAML_APART = Code("TR028", "launcher-yaml-apart", Severity.WARNING, "A launcher's YAML is not parsed here.")
+NOT_CARRIED = Code(
+    "TR028", "launcher-not-carried", Severity.ERROR, "A launcher's sharding has no place in the spec."
+)
 STRATEGY_LOST = Code(
     "TR029", "fsdp-strategy-lost", Severity.WARNING, "Transformers 5 does not hand the strategy of FSDP 1 on."
 )
@@ -69,7 +71,7 @@ ALL = (
     OVERWRITTEN,
     NO_CLASS,
     NOT_KNOWN,
-    YAML_APART,
     TARGETS,
+    NOT_CARRIED,
     STRATEGY_LOST,
 )

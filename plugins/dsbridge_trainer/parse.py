@@ -14,22 +14,20 @@ from dsbridge.sdk import (
     DS_OPTIMIZERS,
     Claim,
     Draft,
-    Source,
     claimed_by,
-    cluster_claims,
     config_claims,
     default_clipping,
     joined,
-    leaves_of,
     scheduler_claims,
     script_claims,
 )
-from dsbridge_trainer import codes, table
+from dsbridge_trainer import table
 from dsbridge_trainer.dialect import DIALECT
 from dsbridge_trainer.fields import ARGUMENTS, rows_for
 from dsbridge_trainer.optimizing import NAMES, NOT_READ
 from dsbridge_trainer.parse_fsdp import fsdp_part
 from dsbridge_trainer.says import said_claims, targets_chosen, unsaid
+from dsbridge_trainer.under_accelerate import around, renamed
 
 _CLIP = "gradient_clipping"
 _LATER = ("gradient_clipping", "training.eval_steps")  # decided below
@@ -67,17 +65,19 @@ class Args(NamedTuple):
 
 
 def parse(setup: Setup, reading: Reading) -> Draft:
-    """Arguments, the DeepSpeed config they name, and the launcher."""
+    """Arguments, the DeepSpeed config they name or the launcher makes, and the launcher.
+
+    Raises:
+        InputError: the launcher shards in a way that the spec cannot say.
+    """
     usual = table.defaults(table.of(setup.versions))
-    ds = reading.trees.get("ds")
     trl, says = reading.trees.get("trl") or {}, reading.trees.get("says") or {}
     given = {**_declared(trl, reading.trees.get("args") or {}, usual)}
-    args = Args(given, "args", usual, ds if isinstance(ds, Mapping) else None,
-                setup.versions.get("deepspeed", ""))  # fmt: skip
+    launcher = around(setup, reading, given)
+    args = Args(given, "args", usual, launcher.ds, setup.versions.get("deepspeed", ""))
     claims = [
         *claimed_by(rows_for(trl.get("class", ""), setup.versions), given, "args"),
         *argument_claims(args),
-        *cluster_claims(setup, reading),
         *script_claims(setup),
         *said_claims(says),
     ]
@@ -90,32 +90,8 @@ def parse(setup: Setup, reading: Reading) -> Draft:
     silently |= unsaid(says)
     told = tuple(found for found in (targets_chosen(says),) if found)
     own = Draft(tuple(claims), homes, consumed, lost(args), implied, silently, told)
-    return _beside(joined([own, fsdp_part(reading.trees, table.of(setup.versions))]), reading)
-
-
-# what a launcher's YAML says of the machines, which is claimed, and what is nothing but form
-_ABOUT = ("compute_environment", "debug", "num_machines", "num_processes", "machine_rank", "distributed_type",
-          "main_training_function", "rdzv_backend", "same_network", "downcast_bf16", "use_cpu", "tpu_env",
-          "tpu_use_cluster", "tpu_use_sudo", "mixed_precision")  # fmt: skip
-
-
-def _beside(draft: Draft, reading: Reading) -> Draft:
-    """The YAML of `accelerate launch` shards too: told, because nothing of it comes into the spec."""
-    yaml, launch = reading.trees.get("yaml"), reading.trees.get("launch") or {}
-    if not isinstance(yaml, Mapping) or launch.get("kind") not in ("deepspeed", "fsdp"):
-        return draft
-    file = str(launch.get("config_file", ""))
-    why = "is in Accelerate's YAML, which is not parsed together with a script of the Trainer's"
-    lost = {key: why for key, _ in leaves_of(yaml, ("yaml",))}
-    message = f"`{file}` shards the model with {launch['kind']}: what it says is missing from the spec"
-    hint = f"Parse it alone, and put its sections into this spec: dsbridge parse {file}"
-    found = codes.YAML_APART(message, hint=hint, at=Source(file))
-    return draft._replace(
-        homes={**draft.homes, "yaml": ""},
-        consumed=draft.consumed | {("yaml", name) for name in _ABOUT},
-        lost={**draft.lost, **lost},
-        diagnostics=(*draft.diagnostics, found),
-    )
+    sharded = fsdp_part(reading.trees, table.of(setup.versions))
+    return joined([renamed(own, bool(launcher.draft.trees)), sharded, launcher.draft])
 
 
 def _declared(

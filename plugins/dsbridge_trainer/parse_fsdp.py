@@ -94,8 +94,8 @@ def _asked(given: Mapping[str, Any], trees: Mapping[str, Any], version: str) -> 
         words = said.split() if isinstance(said, str) else said
     else:
         return None
-    # `nargs="?"` came with the switch, and these two arguments left with the words of Transformers 4
-    switch = known.get("fsdp", {}).get("nargs") == "?"
+    switch = has_switch(version)
+    # these two arguments left with the words of Transformers 4
     old = [name for name in _OLD_ARGUMENTS if name in known]
     tree = "fsdpfile" if file else "args"
     stripped = bool(file) or not old
@@ -110,6 +110,16 @@ def _asked(given: Mapping[str, Any], trees: Mapping[str, Any], version: str) -> 
         words = ["full_shard"]
     environ = _strategy(str((trees.get("env") or {}).get(STRATEGY, "")))
     return Asked(tuple(str(word) for word in words), values, keys, switch, not old, environ)
+
+
+def has_switch(version: str) -> bool:
+    """`nargs="?"` came with the switch."""
+    return bool(table.fields(version).get("fsdp", {}).get("nargs") == "?")
+
+
+def is_versioned(version: str) -> bool:
+    """Before these two arguments went, with Transformers 4, `version` was not read: all was FSDP 1."""
+    return not any(name in table.fields(version) for name in _OLD_ARGUMENTS)
 
 
 def _strategy(word: str) -> str:

@@ -143,7 +143,7 @@ def test_no_value_is_dropped_without_a_word(path: str, target: str) -> None:
 def test_any_valid_spec_is_rendered_or_refused(target: str) -> None:
     outcomes: Counter[str] = Counter()
 
-    @settings(max_examples=150)
+    @settings(max_examples=250)
     @given(loaded=loaded_specs(BASE["frameworks"]))
     def check(loaded: Loaded) -> None:
         refused = check_promises(loaded, target).refused

@@ -15,6 +15,7 @@ CORE = sorted((ROOT / "dsbridge").rglob("*.py"))
 PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
 # a plugin may stand on the plugin of the framework that its own framework stands on
 STANDS_ON = {
+    "dsbridge_trainer": {"dsbridge_accelerate"},
     "dsbridge_llamafactory": {"dsbridge_trainer", "dsbridge_accelerate"},
     "dsbridge_xtuner": {"dsbridge_trainer"},
 }
