@@ -26,7 +26,7 @@ from dsbridge_trainer.dialect import DIALECT
 from dsbridge_trainer.fields import ARGUMENTS, rows_for
 from dsbridge_trainer.optimizing import NAMES, NOT_READ
 from dsbridge_trainer.parse_fsdp import fsdp_part
-from dsbridge_trainer.says import said_claims, targets_chosen, unsaid
+from dsbridge_trainer.says import others_part, said_claims, targets_chosen, unsaid
 from dsbridge_trainer.under_accelerate import around, renamed
 
 _CLIP = "gradient_clipping"
@@ -88,10 +88,12 @@ def parse(setup: Setup, reading: Reading) -> Draft:
     if (reading.trees.get("script") or {}).get("all"):
         silently["finetuning.method"] = "full"
     silently |= unsaid(says)
-    told = tuple(found for found in (targets_chosen(says),) if found)
+    beside = others_part(reading.trees)
+    adapter = {**says, **{claim.path: claim.value for claim in beside.claims}}
+    told = tuple(found for found in (targets_chosen(adapter),) if found)
     own = Draft(tuple(claims), homes, consumed, lost(args), implied, silently, told)
     sharded = fsdp_part(reading.trees, table.of(setup.versions))
-    return joined([renamed(own, bool(launcher.draft.trees)), sharded, launcher.draft])
+    return joined([renamed(own, bool(launcher.draft.trees)), beside, sharded, launcher.draft])
 
 
 def _declared(

@@ -31,9 +31,10 @@ from dsbridge_trainer.parsing import (
     member,
     path_of,
 )
-from dsbridge_trainer.says import Says, model_says
+from dsbridge_trainer.says import MAKERS, Says, model_says
 
 TRAINERS = ("Trainer", "Seq2SeqTrainer")
+_OF_TRL = re.compile(r"\b(get_peft_config|peft_config)\b")  # which gives nothing where use_peft is not given
 _MEMBER = re.compile(r"^[A-Za-z_]\w*\.([A-Za-z_]\w*)$", re.ASCII)
 WRAPPERS = ("get_peft_model", "prepare_model_for_kbit_training", "PeftModel")
 
@@ -133,7 +134,11 @@ def read_program(script: Script, context: Context) -> Program:
         about["reference"] = _reference(trainer, kind, context)
     model, config = _model(trainer, script, made, given, context)
     about["model"] = model
-    about["all"] = trains_all(context.text)
+    about["asks"] = _asks(script)
+    adapted = about["asks"]["adapter"] and given.others.get("use_peft")
+    about["all"] = trains_all(_OF_TRL.sub("", context.text)) and not adapted
+    if about["asks"]["adapter"] or about["asks"]["bits"]:
+        about["others"] = given.others
     return Program(given, config, about, _says(trainer, given, context))
 
 
@@ -152,6 +157,11 @@ def _says(trainer: CallSite | None, given: Given, context: Context) -> Says | No
         return None if own and part is value else _text(part, given, context)
 
     return model_says(value, adapter, trainer, WRAPPERS, context.file, text)
+
+
+def _asks(script: Script) -> dict[str, bool]:
+    """Whether the script makes its adapter and its quantisation of TRL's ModelConfig."""
+    return {name: bool(script.named(call)) for name, call in MAKERS.items()}
 
 
 def _strange(trainer: CallSite, kind: str, context: Context) -> list[str]:

@@ -115,10 +115,13 @@ def read(setup: Setup) -> Reading:
     script, _ = read_with_files(text, name, setup.environ, setup.files.text)
     found = program.read_program(script, context)
     made = _reading(setup, found.given, found.model, found.script)
-    if found.says is None:
-        return made
-    places = together(made.sources, found.says.places)
-    return made._replace(trees={**made.trees, "says": found.says.values}, sources=places)
+    given = found.given
+    own = {key: value for key, value in given.others.items() if key in given.places}
+    places = together(made.sources, {f"others.{key}": given.places[key] for key in own})
+    trees = {**made.trees, "others": own}
+    if found.says is not None:
+        trees["says"], places = found.says.values, together(places, found.says.places)
+    return made._replace(trees=trees, sources=places)
 
 
 def _from_file(setup: Setup, name: str, version: str) -> Reading:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from dsbridge.rulebook import CallSite, is_plain
-from dsbridge.sdk import Claim, Diagnostic, Source
+from dsbridge.sdk import Claim, Diagnostic, Draft, Source
 from dsbridge_trainer import codes
 from dsbridge_trainer.snippet import ADAPTER
 
@@ -81,6 +81,52 @@ def said_claims(said: Mapping[str, Any]) -> Iterator[Claim]:
     """The tree of `model_says` in the spec's words; its leaves have the spec's own paths."""
     for path, value in said.items():
         yield Claim(path, value, ((TREE, *path.split(".")),))
+
+
+# TRL's makers of an adapter and of quantisation from ModelConfig, and its words: trl 1.16.0
+# trainer/model_config.py, trainer/utils.py get_peft_config, get_quantization_config
+MAKERS = {"adapter": "get_peft_config", "bits": "get_quantization_config"}
+_CONFIG = {
+    "lora_r": "rank",
+    "lora_alpha": "alpha",
+    "lora_dropout": "dropout",
+    "lora_target_modules": "target_modules",
+    "use_rslora": "use_rslora",
+    "use_dora": "use_dora",
+}
+_CONFIG_BITS = {"bnb_4bit_quant_type": "quantization_type", "use_bnb_nested_quant": "double_quantization"}
+OTHERS = "others"
+
+
+def other_claims(
+    config: Mapping[str, Any], given: Mapping[str, Any], asks: Mapping[str, bool]
+) -> Iterator[Claim]:
+    """What TRL's ModelConfig says where the script asks it. config: with its defaults; given: without."""
+    bits = [word for word in _QUANTIZED if asks.get("bits") and config.get(word) is True]
+    rows: dict[str, str] = {}
+    for word in bits[:1]:
+        yield Claim("finetuning.quantization_bits", _QUANTIZED[word], ((OTHERS, word),))
+        rows |= _CONFIG_BITS if _QUANTIZED[word] == 4 else {}
+    if asks.get("adapter") and config.get("use_peft") is True:
+        yield Claim("finetuning.method", "qlora" if bits else "lora", ((OTHERS, "use_peft"),))
+        rows |= _CONFIG
+    for word, name in rows.items():
+        value = config.get(word)
+        if word == "lora_target_modules" and value in (["all-linear"], "all-linear"):
+            value = "all"
+        if value is not None and value is not False:
+            yield Claim(f"finetuning.{name}", value, ((OTHERS, word),) if word in given else ())
+
+
+def others_part(trees: Mapping[str, Any]) -> Draft:
+    """The arguments of the script's other classes: what it asks them for is claimed, the rest is told."""
+    given, says = trees.get(OTHERS) or {}, trees.get(TREE) or {}
+    about = trees.get("script") or {}
+    claims = tuple(other_claims(about.get("others") or {}, given, about.get("asks") or {}))
+    said = (says.get("model.name_or_path"), says.get("model.attention"))
+    consumed = frozenset((OTHERS, name) for name, value in given.items() if value in said)
+    why = "is an argument of the script's own, which reads it"
+    return Draft(claims, {OTHERS: ""} if given else {}, consumed, {(OTHERS, name): why for name in given})
 
 
 # PEFT's own numbers, which other frameworks do not share: peft 0.18.1 tuners/lora/config.py:387-408

@@ -39,7 +39,7 @@ def read(script: str) -> Parsed:
     )
 
 
-def told(parsed: Parsed, *parts: str) -> dict[str, Any]:
+def told(parsed: Parsed) -> dict[str, Any]:
     said = flat(parsed.loaded.document.value)
     return {path: value for path, value in said.items() if path.startswith(("model.", "finetuning."))}
 
@@ -152,3 +152,44 @@ def test_a_rate_that_pyyaml_takes_for_text_stops_it() -> None:
 def test_a_yaml_of_anything_else_is_not() -> None:
     with pytest.raises(InputError, match="not recognised"):
         parse(Files(memory={"a.yaml": "output: 1\nsteps: [1, 2]\n"}), ["a.yaml"])
+
+
+TRL_FLAGS = """\
+from transformers import AutoModelForCausalLM
+from trl import ModelConfig, ScriptArguments, SFTConfig, SFTTrainer, TrlParser, get_peft_config
+
+parser = TrlParser((ScriptArguments, SFTConfig, ModelConfig))
+script_args, args, model_args = parser.parse_args_and_config()
+model = AutoModelForCausalLM.from_pretrained(model_args.model_name_or_path)
+SFTTrainer(model, args=args, train_dataset=[1], peft_config=get_peft_config(model_args)).train()
+"""
+FLAGS = ("--model_name_or_path", "m", "--output_dir", "o", "--dataset_name", "d")
+
+
+def flagged(*more: str) -> Parsed:
+    words = ("torchrun", "--nproc_per_node=2", "train.py", *FLAGS, *more)
+    return parse(Files(memory={"train.py": TRL_FLAGS}), command=words, versions={"trl": "1.16.0"})
+
+
+def test_an_adapter_of_trls_model_config_is_read_with_its_defaults() -> None:
+    parsed = flagged("--use_peft", "--lora_r", "32")
+    assert told(parsed) == {
+        "model.name_or_path": "m",
+        "finetuning.method": "lora",
+        "finetuning.rank": 32,
+        "finetuning.alpha": 32,
+        "finetuning.dropout": 0.05,
+    }
+    assert parsed.claims["finetuning.rank"].keys == (("others", "lora_r"),)
+    assert "TR030" in [d.code for d in parsed.diagnostics]
+
+
+def test_without_use_peft_all_weights_are_trained() -> None:
+    parsed = flagged()
+    assert told(parsed) == {"model.name_or_path": "m"}
+    assert parsed.silent["finetuning.method"] == "full"
+
+
+def test_arguments_of_the_scripts_other_classes_are_told() -> None:
+    assert [entry.key for entry in flagged().unclaimed] == ["dataset_name"]
+    assert [entry.key for entry in flagged("--lora_r", "32").unclaimed] == ["dataset_name", "lora_r"]
