@@ -19,7 +19,7 @@ from dsbridge.provenance import Places, Source
 from dsbridge.reading import COMMAND, Files
 from dsbridge.rendering import framework_named
 from dsbridge.spec.build import build_spec
-from dsbridge.spec.consistency import PRECISION, contradictions
+from dsbridge.spec.consistency import contradictions
 from dsbridge.spec.kinds import Mismatch
 from dsbridge.spec.leaves import kind_of, plain
 from dsbridge.spec.load import Loaded
@@ -107,6 +107,7 @@ def parse_input(found: Input) -> Parsed:
     book = _Book(found, draft)
     for claim in draft.claims:
         book.claim(claim)
+    book.unused_formats()
     book.leftovers()
     loaded = book.checked()
     book.tell()
@@ -163,6 +164,14 @@ class _Book:
                 f"{show(value)} by `{_dotted(claim.keys[0])}`; the first is taken"
             )
             self.found.append(TWICE(message, key=claim.path, at=self.at(claim.keys[0])))
+
+    def unused_formats(self) -> None:
+        """A block of the other number format lies in most configs, unused: it stays as it was written."""
+        dtype = self.claims["precision.dtype"].value if "precision.dtype" in self.claims else None
+        for name in ("fp16", "bf16"):
+            if dtype not in (name, "auto"):
+                for path in [path for path in self.claims if path.startswith(f"precision.{name}.")]:
+                    del self.claims[path]
 
     def leftovers(self) -> None:
         """Every leaf that no claim took: kept where its tree belongs, or told."""
@@ -223,11 +232,9 @@ class _Book:
             gone = [p for p in self.claims if any(_below(p, problem.key or "") for problem in problems)]
             if not gone:
                 raise InputError([problem.at(document.at(_path(problem.key))) for problem in problems])
-            # a block of the other number format lies in most configs, unused: no news
             self.found += [
                 CONTRADICTION(d.message, hint=d.hint, key=d.key, at=document.at(_path(d.key)))
                 for d in problems
-                if d.code != PRECISION.code
             ]
             for path in gone:
                 del self.claims[path]
