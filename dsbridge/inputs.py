@@ -91,7 +91,7 @@ def read_input(
         start = Setup(files, (), environ, words, facts=stated, versions=versions or {})
         found = _framework(known, _launched(known, start), target)
     else:
-        start = Setup(files, tuple(given), facts=stated, versions=versions or {}, assumed=True)
+        start = Setup(files.near(given), tuple(given), facts=stated, versions=versions or {}, assumed=True)
         found = _from_files(known, start, target)
     return found._replace(stated=stated)
 

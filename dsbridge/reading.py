@@ -9,7 +9,7 @@ framework into the command that they belong to, so there is one way in.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -33,6 +33,8 @@ class Files:
 
     memory: texts that are not on disk, or not yet; with `alone` there is nothing else.
     bounds: what may be read of the disk; without, everything. left_out: what was asked for beyond them.
+    A name that a FILE argument says is looked for beside that file first (`near`), then where the command
+    runs.
     """
 
     def __init__(
@@ -50,20 +52,46 @@ class Files:
         self._there: dict[str, bool] = {}
         self._texts: dict[str, str] = {}
         self._documents: dict[tuple[str, str], Document] = {}
+        self._given: tuple[str, ...] = ()
+        self._folders: tuple[str, ...] = ()
+        self._found: dict[str, str] = {}
+
+    def near(self, given: Sequence[str]) -> Files:
+        """The same files for these FILE arguments: what they name may lie beside them."""
+        found = Files(self.folder, self.memory if self.memory or not self.disk else None,
+                      alone=not self.disk, bounds=self.bounds)  # fmt: skip
+        folders = (PurePath(name).parent.as_posix() for name in given)
+        found._given = tuple(given)
+        found._folders = tuple(dict.fromkeys(folder for folder in folders if folder != "."))
+        return found
+
+    def _place(self, path: str) -> str:
+        """Where a name is found: beside a given file, or as it stands."""
+        if not self._folders or path in self._given or PurePath(path).is_absolute():
+            return path
+        if path not in self._found:
+            beside = (f"{folder}/{path}" for folder in self._folders)
+            self._found[path] = next((name for name in beside if self._exists(name)), path)
+        return self._found[path]
+
+    def _exists(self, path: str) -> bool:
+        if self.memory and _normal(path) in self.memory:
+            return True
+        try:
+            return self.disk and self._at(path).is_file()
+        except (OSError, ValueError):
+            return False
 
     def has(self, path: str) -> bool:
         """True for a file that can be read."""
         if path not in self._there:
-            self._there[path] = self._has(path)
+            self._there[path] = self._has(self._place(path))
         return self._there[path]
 
     def _has(self, path: str) -> bool:
         if self.memory and _normal(path) in self.memory:
             return True
-        try:
-            there = self.disk and self._at(path).is_file()
-        except (OSError, ValueError):
-            return False
+        there = self._exists(path)
         refusal = self.bounds.refusal(self.folder, path) if there and self.bounds else None
         if refusal is None or refusal.severity is Severity.ERROR:
             return there  # reading it, if somebody does, tells why it is not read
@@ -85,7 +113,7 @@ class Files:
             InputError: absent, a folder, too large, no text, out of bounds.
         """
         if path not in self._texts:
-            self._texts[path] = self._text(path)
+            self._texts[path] = self._text(self._place(path))
         return self._texts[path]
 
     def _text(self, path: str) -> str:
@@ -109,13 +137,13 @@ class Files:
         """The JSON of a file, with places."""
         kind = "json with comments" if comments else "json"
         if (path, kind) not in self._documents:
-            self._documents[path, kind] = read_json(self.text(path), path, comments=comments)
+            self._documents[path, kind] = read_json(self.text(path), self._place(path), comments=comments)
         return self._documents[path, kind]
 
     def yaml(self, path: str) -> Document:
         """The YAML of a file as PyYAML's safe_load reads it, with places."""
         if (path, "yaml") not in self._documents:
-            self._documents[path, "yaml"] = read_yaml(self.text(path), path, as_pyyaml=True)
+            self._documents[path, "yaml"] = read_yaml(self.text(path), self._place(path), as_pyyaml=True)
         return self._documents[path, "yaml"]
 
 
