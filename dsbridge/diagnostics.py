@@ -45,6 +45,7 @@ class Code(NamedTuple):
         key: str | None = None,
         at: Source | None = None,
         severity: Severity | None = None,
+        fix: Fix | None = None,
     ) -> Diagnostic:
         """Report one finding of this kind."""
         return Diagnostic(
@@ -57,11 +58,32 @@ class Code(NamedTuple):
             file=at.file if at else None,
             line=at.line if at else None,
             column=at.column if at else None,
+            fix=fix,
         )
 
 
+class Edit(NamedTuple):
+    """A change of one key in one of the user's files.
+
+    path: of the key in the file. action: "set" (to `value`), "remove", "rename" (to the name `value`) or
+    "move" (to the path `value`).
+    """
+
+    file: str
+    path: tuple[str | int, ...]
+    action: str
+    value: Any = None
+
+
+class Fix(NamedTuple):
+    """A safe repair: what it does in a few words, and the edits that do it, all or none."""
+
+    title: str
+    edits: tuple[Edit, ...]
+
+
 class Diagnostic(NamedTuple):
-    """One finding. `key` is a dotted path; `fix` is a safe edit, where there is one."""
+    """One finding. `key` is a dotted path; `fix` is a safe repair, where there is one."""
 
     code: str
     name: str
@@ -72,7 +94,7 @@ class Diagnostic(NamedTuple):
     line: int | None = None
     column: int | None = None
     key: str | None = None
-    fix: str | None = None
+    fix: Fix | None = None
 
     def at(self, source: Source | None) -> Diagnostic:
         """The same finding, placed where the user wrote the value (if it has no place yet)."""
@@ -82,7 +104,8 @@ class Diagnostic(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """The shape the CLI contract fixes."""
-        return {**self._asdict(), "severity": self.severity.value}
+        fix = self.fix.title if self.fix else None
+        return {**self._asdict(), "severity": self.severity.value, "fix": fix}
 
     def to_text(self) -> str:
         """`file:line:column: error CODE name: message`, then the hint on its own line."""

@@ -78,8 +78,8 @@ def explain(
     return explain_input(read_input(known, files, given, command, target, facts, versions), known)
 
 
-def explain_input(found: Input, known: Registry) -> Explanation:
-    """The same of an input that has been read."""
+def explain_input(found: Input, known: Registry, *, onward: bool = False) -> Explanation:
+    """The same of an input that has been read. onward: as in `resolve`."""
     stated, have = dict(found.stated), found.setup.versions
     trees = dict(found.reading.trees)
     if isinstance(stated.get("model"), Mapping):
@@ -95,7 +95,7 @@ def explain_input(found: Input, known: Registry) -> Explanation:
     layers = [known.layer(name) for name in found.reader.layers]
     usual = found.reader.program
     program = usual if found.reading.program is None else found.reading.program
-    outcome = resolve(layers, program, trees, settled, have)
+    outcome = resolve(layers, program, trees, settled, have, onward=onward)
     idle = [layer for layer in layers if not _takes_part(layer, program)]
     layers = [layer for layer in layers if layer not in idle]
     have = {name: number for name, number in have.items() if not any(name in i.verified for i in idle)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -43,3 +43,7 @@ class Hooks:
     @hookspec
     def dsbridge_layer(self, name: str) -> Layer | None:
         """The layer of that name, with its moments, rules and tables; None if it is not this plugin's."""
+
+    @hookspec
+    def dsbridge_checks(self) -> Iterable[Any]:  # type: ignore[empty-body]
+        """Checks (`dsbridge.subjects.contract.Check`): an organisation's policy, a framework's traps."""

@@ -65,6 +65,13 @@ class Files:
         found._folders = tuple(dict.fromkeys(folder for folder in folders if folder != "."))
         return found
 
+    def over(self, texts: Mapping[str, str]) -> Files:
+        """The same files, with these texts in the place of some, or beside them."""
+        memory = {**self.memory, **{_normal(name): text for name, text in texts.items()}}
+        found = Files(self.folder, memory, alone=not self.disk, bounds=self.bounds)
+        found._given, found._folders = self._given, self._folders
+        return found
+
     def _place(self, path: str) -> str:
         """Where a name is found: beside a given file, or as it stands."""
         if not self._folders or path in self._given or PurePath(path).is_absolute():

@@ -38,7 +38,10 @@ class Maybe(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What resolving gives. `config` is `ds` as deepspeed.initialize gets it; None if never called."""
+    """What resolving gives. `config` is `ds` as deepspeed.initialize gets it; None if never called.
+
+    further: what would stop the run next, once the first refusal is put right (asked for with `onward`).
+    """
 
     trees: Mapping[str, Any]
     config: Any
@@ -46,6 +49,7 @@ class Outcome(NamedTuple):
     notes: tuple[Step, ...]
     refused: Refused | None
     maybe: tuple[Maybe, ...]
+    further: tuple[Refused, ...] = ()
 
 
 class Book(NamedTuple):
@@ -112,8 +116,10 @@ _Writes: TypeAlias = dict[str, tuple[OverrideRule, Any, str, dict[str, str]]]
 class _Run:
     """One resolution in progress."""
 
-    def __init__(self, rules: Book, trees: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-        self.book = rules
+    def __init__(
+        self, rules: Book, trees: Mapping[str, Any], facts: Mapping[str, Any], onward: bool = False
+    ) -> None:
+        self.book, self.onward = rules, onward
         self.trees: dict[str, Any] = {name: copied(tree) for name, tree in trees.items()}
         self.facts = facts
         self.steps: dict[str, list[Step]] = {}
@@ -121,18 +127,19 @@ class _Run:
         self.maybe: list[Maybe] = []
         self.config: Any = None
         self.refused: Refused | None = None
+        self.further: list[Refused] = []
         self.unused = False
         self.view = View(self.trees, facts, rules.tables)
         self.able = rules.active.able(self.trees)
 
     def program(self, program: Program) -> None:
-        """Every moment in order, until one refuses."""
+        """Every moment in order, until one refuses; `onward`, all of them."""
         for entry in program:
             if isinstance(entry, Call):
                 self.call(entry)
             else:
                 self.moment(entry)
-            if self.refused or self.unused:
+            if self.unused or (self.refused and not self.onward):
                 return
 
     def call(self, call: Call) -> None:
@@ -144,9 +151,16 @@ class _Run:
         inner.program(call.moments)
         if inner.refused and isinstance(held, Unknown):
             self.maybe.append(Maybe(inner.refused.rule, held.needs))
-        else:
-            self.refused = inner.refused
+        elif inner.refused:
+            self.refuse(inner.refused)
         self.maybe += inner.maybe
+
+    def refuse(self, refused: Refused) -> None:
+        """The run stops here; or would, if nothing before had stopped it."""
+        if self.refused is None:
+            self.refused = refused
+        else:
+            self.further.append(refused)
 
     def moment(self, name: str) -> None:
         """Ask the refusals, then collect what is to be written, then write it."""
@@ -173,7 +187,7 @@ class _Run:
             rule = question.rule
             if rule.refuses is not None:
                 if not isinstance(held, Unknown):
-                    self.refused = _refused(rule, moment.phase, view)
+                    self.refuse(_refused(rule, moment.phase, view))
                     return
                 self.maybe.append(Maybe(rule, held.needs))
             elif rule.asked is not None and rule.value is None:
@@ -206,13 +220,17 @@ def resolve(
     trees: Mapping[str, Any],
     facts: Mapping[str, Any],
     versions: Versions,
+    *,
+    onward: bool = False,
 ) -> Outcome:
     """What the program makes of the trees.
+
+    onward: go on behind a refusal, for all that is wrong at once. Nothing behind it is a prediction.
 
     trees: by name, e.g. {"ds": {...}, "args": {...}}; `ds` is absent when no DeepSpeed config is used.
     facts: by name, e.g. {"world_size": 8}; a missing one makes Unknown what depends on it.
     """
-    run = _Run(book(layers, versions), trees, facts)
+    run = _Run(book(layers, versions), trees, facts, onward)
     run.program(program)
     return Outcome(
         run.trees,
@@ -221,6 +239,7 @@ def resolve(
         tuple(run.notes),
         run.refused,
         tuple(run.maybe),
+        tuple(run.further),
     )
 
 

@@ -12,6 +12,7 @@ from dsbridge.diagnostics import InputError
 from dsbridge.version import __version__
 
 COMMANDS = {
+    "check": "Find mistakes in training configs before a GPU hour is spent.",
     "diff": "Say whether two inputs train the same, and what each difference means.",
     "explain": "Predict what deepspeed.initialize receives, who set each value, and why.",
     "migrate": "Carry a set-up over to another framework, and say what became of every key.",

@@ -45,8 +45,11 @@ def all_layers(framework: str | None) -> list[Layer]:
 
 def diagnostic_codes() -> dict[str, Code]:
     """Every diagnostic code of the core and the plugins."""
+    from dsbridge.checking.catalogue import check_codes
+
     known = {code.code: code for module in WITH_CODES for code in import_module(f"dsbridge.{module}").CODES}
-    return known | {name: code for name, (code, _) in registry().codes.items()}
+    plugins = registry()
+    return known | check_codes(plugins) | {name: code for name, (code, _) in plugins.codes.items()}
 
 
 def touches(rule: OverrideRule, field: str) -> bool:

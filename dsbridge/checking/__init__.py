@@ -1,0 +1,1 @@
+"""The check pass: inputs to findings, and findings to people, programs and repairs."""

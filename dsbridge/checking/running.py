@@ -1,0 +1,101 @@
+"""The check pass: every check looks at every unit; what two of them say of one place is said once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from dsbridge.checking.catalogue import all_checks
+from dsbridge.diagnostics import Diagnostic, Severity
+from dsbridge.plugins import Registry, registry
+from dsbridge.subjects.contract import Check, Example
+from dsbridge.subjects.subject import Subject
+from dsbridge.subjects.unit import Unit
+
+_ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
+
+
+class Report(NamedTuple):
+    """What was found. units: names of what was checked; skipped: files that nobody recognised."""
+
+    units: tuple[str, ...]
+    findings: tuple[Diagnostic, ...]
+    skipped: tuple[str, ...] = ()
+
+    def count(self, severity: Severity) -> int:
+        """How many findings have it."""
+        return sum(finding.severity is severity for finding in self.findings)
+
+
+def check_units(
+    units: Iterable[Unit], known: Registry | None = None, checks: Sequence[Check] | None = None
+) -> Report:
+    """Check each unit by itself. checks: all, unless given."""
+    known = known or registry()
+    chosen = all_checks(known) if checks is None else checks
+    names: list[str] = []
+    found: list[Diagnostic] = []
+    for unit in units:
+        names.append(unit.name)
+        found += findings_of(unit, known, chosen)
+    return Report(tuple(dict.fromkeys(names)), tuple(sorted(dict.fromkeys(found), key=_key)))
+
+
+def findings_of(unit: Unit, known: Registry, checks: Sequence[Check]) -> list[Diagnostic]:
+    """Everything that is to be said of one unit, each mistake once."""
+    subject = Subject(unit, known)
+    found = [*unit.found]
+    if subject.input is None and subject.failure is not None:
+        return [unit.placed(d) for d in (*found, *subject.failure.diagnostics)]
+    found += subject.told
+    for check in checks:
+        found += check.run(subject)
+    return list(_once([unit.placed(finding) for finding in found]))
+
+
+def _once(found: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
+    """Without what another finding says of the same key already: the first of the highest severity stays,
+    unless one of them knows a repair."""
+    best: dict[object, Diagnostic] = {}
+    for finding in found:
+        key = (finding.file, finding.line, finding.key) if finding.key and finding.file else finding
+        have = best.get(key)
+        if have is None or _weight(finding) < _weight(have):
+            best[key] = finding
+    yield from best.values()
+
+
+def _weight(finding: Diagnostic) -> tuple[int, bool]:
+    return _ORDER[finding.severity], finding.fix is None
+
+
+def _key(finding: Diagnostic) -> tuple[Any, ...]:
+    place = (finding.file or "", finding.line or 0, finding.column or 0)
+    return (*place, _ORDER[finding.severity], finding.code, finding.message)
+
+
+def run_example(example: Example, known: Registry | None = None) -> Report:
+    """What `dsbridge check` says of an example."""
+    from dsbridge.checking.units import units_of
+    from dsbridge.reading import Files
+
+    files = Files(memory=dict(example.files))
+    command = (example.command,) if example.command else ()
+    given = () if command else tuple(example.files)
+    units = units_of(
+        files, given, command, target=example.target, facts=example.facts, versions=example.versions
+    )
+    return check_units(units, known)
+
+
+def to_json(report: Report) -> dict[str, Any]:
+    """The shape that the CLI contract fixes."""
+    return {
+        "files": list(report.units),
+        "diagnostics": [finding.to_json() for finding in report.findings],
+        "summary": {
+            **{severity.value: report.count(severity) for severity in Severity},
+            "files": len(report.units),
+            "skipped": len(report.skipped),
+        },
+    }

@@ -1,0 +1,1 @@
+"""The checks: one kind of mistake a file, found by `dsbridge.checking.catalogue`."""

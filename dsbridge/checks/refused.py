@@ -1,0 +1,46 @@
+"""The framework stops before training: every reason for it that can be seen now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dsbridge.diagnostics import Diagnostic
+from dsbridge.explaining import REFUSED
+from dsbridge.subjects.contract import Check, Example
+from dsbridge.subjects.subject import Subject
+
+_DS = """{"zero_optimization": {"stage": 2}, "gradient_accumulation_steps": %s,
+ "train_micro_batch_size_per_gpu": "auto"}"""
+
+
+def _run(subject: Subject) -> Iterator[Diagnostic]:
+    for refused in subject.refusals:
+        assert subject.input is not None
+        title = subject.input.framework.title
+        field = refused.fields[0] if refused.fields else None
+        said = " ".join(refused.message.split())
+        yield REFUSED(
+            f"{title} stops with {refused.type}: {said} ({refused.rule.code})",
+            hint=refused.rule.hint or refused.rule.why,
+            key=field,
+            at=subject.place(field) if field else None,
+        )
+
+
+CHECKS = (
+    Check(
+        code=REFUSED,
+        run=_run,
+        why="The job stops with this error, often after minutes of loading, and on a cluster after queueing.",
+        hint="`dsbridge rule CODE` tells the rule in brackets, with the framework's lines that raise it.",
+        fires=Example(
+            {"ds.json": _DS % 4},
+            "torchrun --nproc_per_node 2 train.py --output_dir out --deepspeed ds.json",
+        ),
+        holds=Example(
+            {"ds.json": _DS % '"auto"'},
+            "torchrun --nproc_per_node 2 train.py --output_dir out --deepspeed ds.json",
+        ),
+        pains=(1, 17, 18),
+    ),
+)

@@ -1,0 +1,195 @@
+"""An input as the checks see it: what was written, what it means, and what becomes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from dsbridge.deepspeed.layer import VERIFIED
+from dsbridge.diagnostics import Diagnostic, InputError
+from dsbridge.explaining import Explanation, explain_input
+from dsbridge.formats.document import Document, Path_
+from dsbridge.inputs import Input
+from dsbridge.parsing import Parsed, parse_input
+from dsbridge.plugins import Registry
+from dsbridge.provenance import Source
+from dsbridge.resolve import Refused
+from dsbridge.rules import NOTHING
+from dsbridge.spec.leaves import leaves
+from dsbridge.stories import Story
+from dsbridge.subjects.dsfile import DsFile, ds_file
+from dsbridge.subjects.opening import opened
+from dsbridge.subjects.unit import Unit
+from dsbridge.trees import lookup
+from dsbridge.values import UNSET, Unknown
+
+
+class Subject:
+    """One unit, read and resolved when somebody asks. Every part may be missing; a check then stays silent.
+
+    failure: why it could not be read at all. explanation: the prediction; behind a refusal it goes on, so
+    that all mistakes are seen at once. strict: the explanation of the files as they are, where `explanation`
+    is of the files with comments taken out of their JSON.
+    """
+
+    def __init__(self, unit: Unit, known: Registry) -> None:
+        self.unit, self.known = unit, known
+        self.failure: InputError | None = None
+        self.told: tuple[Diagnostic, ...] = ()
+
+    @cached_property
+    def input(self) -> Input | None:
+        """The input as its framework reads it; a script that a guide does not show is assumed."""
+        if self.unit.lone:
+            return None
+        try:
+            found, self.told = opened(self.unit, self.known)
+        except InputError as error:
+            self.failure = error
+            return None
+        return found
+
+    @property
+    def framework(self) -> str:
+        """Its name; "" while nobody knows who reads the config."""
+        return self.input.framework.name if self.input else ""
+
+    @cached_property
+    def strict(self) -> Explanation | None:
+        """The prediction for the files exactly as they are."""
+        return explain_input(self.input, self.known, onward=True) if self.input else None
+
+    @cached_property
+    def explanation(self) -> Explanation | None:
+        """The prediction; for JSON with comments, that of the same JSON without them."""
+        ds = self.ds
+        if not self.input or ds is None or not ds.loose:
+            return self.strict
+        files = self.unit.files.over({ds.file: ds.plain})
+        try:
+            found, _ = opened(self.unit._replace(files=files), self.known)
+        except InputError:
+            return self.strict
+        return explain_input(found, self.known, onward=True)
+
+    @cached_property
+    def refusals(self) -> tuple[Refused, ...]:
+        """Everything that would stop the run, in order, one for each cause: those behind the first that are
+        about the same fields follow from it."""
+        found: list[Refused] = []
+        again = [] if self.explanation is self.strict else [self.explanation]
+        for explanation in (self.strict, *again):
+            if explanation is not None and explanation.result.refused is not None:
+                for refused in (explanation.result.refused, *explanation.result.further):
+                    if not found or _new(refused, found):
+                        found.append(refused)
+        return tuple(found)
+
+    @cached_property
+    def parsed(self) -> Parsed | None:
+        """The spec that it says, if it can be parsed."""
+        explanation = self.explanation
+        if explanation is None:
+            return None
+        try:
+            return parse_input(explanation.input)
+        except InputError:
+            return None
+
+    @cached_property
+    def spec(self) -> Mapping[str, Any]:
+        """What the user asks for, by spec path (`zero.stage`); only what is set."""
+        return leaves(self.parsed.loaded.spec) if self.parsed else NOTHING
+
+    def spec_at(self, path: str) -> Source | None:
+        """Where a field of the spec was read."""
+        if self.parsed is None or path not in self.parsed.claims:
+            return None
+        return self.parsed.loaded.document.at(tuple(path.split(".")))
+
+    @cached_property
+    def ds(self) -> DsFile | None:
+        """The DeepSpeed config as the user wrote it; None if there is none of its own."""
+        return ds_file(self.unit, self.input)
+
+    @property
+    def version(self) -> str:
+        """DeepSpeed's."""
+        return self.versions.get("deepspeed", VERIFIED[-1])
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Of every package that takes part: as said, else installed, else the newest recorded."""
+        return self.explanation.versions if self.explanation else self.unit.versions
+
+    def fact(self, name: str) -> Any:
+        """What only a run knows (world_size, model.num_attention_heads, ...); UNSET while nobody does."""
+        facts = self.explanation.facts if self.explanation else self.unit.facts
+        value = facts.get(name, UNSET)
+        if value is UNSET and name.startswith("model."):
+            value = lookup(facts.get("model", {}), name[6:])
+        if value is UNSET and self.explanation:
+            value = lookup(self.explanation.result.trees, name)
+        return UNSET if isinstance(value, Unknown) else value
+
+    def written(self, path: str) -> Any:
+        """A value of the DeepSpeed config as the user wrote it, by dotted path; UNSET if it is not there."""
+        return lookup(self.ds.value, path) if self.ds else UNSET
+
+    def effective(self, path: str) -> Any:
+        """What DeepSpeed's engine gets for a key, defaults included; as written where nobody can know."""
+        if self.explanation is None:
+            return self.written(path)
+        engine = self.explanation.engine
+        value = lookup(engine if isinstance(engine, Mapping) else self.explanation.config or {}, path)
+        return UNSET if isinstance(value, Unknown) else value
+
+    @cached_property
+    def stories(self) -> Mapping[str, Story]:
+        """The story of every field, by DeepSpeed's key."""
+        return {story.path: story for story in self.explanation.fields} if self.explanation else {}
+
+    def tree(self, path: str) -> Any:
+        """A value of the input's trees as read (`args.max_grad_norm`, `flags.deepspeed`); UNSET if absent."""
+        value = lookup(self.explanation.trees, path) if self.explanation else UNSET
+        return UNSET if isinstance(value, Unknown) else value
+
+    def at(self, path: str) -> Source | None:
+        """Where a tree's value was written, or the block around it; `ds.` is the DeepSpeed config."""
+        if path.startswith("ds.") and self.ds and self.ds.document:
+            return self.ds.at(tuple(path[3:].split(".")))
+        sources = self.explanation.input.reading.sources if self.explanation else {}
+        parts = path.split(".")
+        return next(
+            (sources[name] for end in range(len(parts), 0, -1) if (name := ".".join(parts[:end])) in sources),
+            None,
+        )
+
+    def place(self, field: str) -> Source | None:
+        """Where a field stands that a rule names, in the DeepSpeed config or in another tree."""
+        name = field if field.startswith("ds.") else f"ds.{field}"
+        if self.ds and name[3:].partition(".")[0] in self.ds.value:
+            return self.at(name)
+        return self.at(field)
+
+    def file_value(self, name: str) -> Document | None:
+        """A given YAML or JSON file as a document; None for another, or one that cannot be read."""
+        try:
+            if name.endswith((".yaml", ".yml")):
+                return self.unit.files.yaml(name)
+            return self.unit.files.json(name, comments=True) if name.endswith(".json") else None
+        except InputError:
+            return None
+
+
+def _new(refused: Refused, before: list[Refused]) -> bool:
+    """Whether it is about other fields than those before; one that names none may follow from them."""
+    seen = {field for one in before for field in one.fields}
+    known = any(one.rule.code == refused.rule.code for one in before)
+    return not known and bool(refused.fields) and not seen.intersection(refused.fields)
+
+
+def ds_path(path: str) -> Path_:
+    """A dotted path of a DeepSpeed config in parts."""
+    return tuple(path.split("."))
