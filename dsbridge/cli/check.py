@@ -26,9 +26,9 @@ def command(ctx: click.Context, /, format_: str, **options: Any) -> None:
     from dsbridge.diagnostics import Severity
 
     asked = given(ctx, options)
-    units = units_of(asked.bounded(), asked.files, asked.command, target=asked.target,
-                     facts=asked.facts, versions=asked.versions)  # fmt: skip
-    report = check_units(units)
+    units, skipped = units_of(asked.bounded(), asked.files, asked.command, target=asked.target,
+                              facts=asked.facts, versions=asked.versions)  # fmt: skip
+    report = check_units(units)._replace(skipped=tuple(skipped))
     if format_ == "json":
         print_json(to_json(report))
     else:
