@@ -6,17 +6,22 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
+from dsbridge.assumed import ASSUMED
 from dsbridge.deepspeed.layer import VERIFIED
 from dsbridge.diagnostics import Diagnostic, InputError
+from dsbridge.explaining import CODES as EXPLAINED
 from dsbridge.explaining import Explanation, explain_input
 from dsbridge.formats.document import Document, Path_
 from dsbridge.inputs import Input
+from dsbridge.language import paths_in
 from dsbridge.parsing import Parsed, parse_input
 from dsbridge.plugins import Registry
+from dsbridge.prediction import predict
 from dsbridge.provenance import Source
 from dsbridge.resolve import Refused
 from dsbridge.rules import NOTHING
 from dsbridge.spec.leaves import leaves
+from dsbridge.spec.load import load_file
 from dsbridge.stories import Story
 from dsbridge.subjects.dsfile import DsFile, ds_file
 from dsbridge.subjects.left_open import settled
@@ -43,8 +48,8 @@ class Subject:
     @cached_property
     def input(self) -> Input | None:
         """The input as its framework reads it; a script that a guide does not show is assumed."""
-        if self.unit.lone or self.unit.text_only:
-            return None
+        if self.unit.lone or self.unit.text_only or self.unit.is_spec:
+            return self.rendered.input if self.rendered else None
         try:
             found, self.told = opened(self.unit, self.known)
         except InputError as error:
@@ -58,8 +63,29 @@ class Subject:
         return self.input.framework.name if self.input else ""
 
     @cached_property
+    def rendered(self) -> Explanation | None:
+        """Of a dsbridge.yaml: the prediction of what it is rendered to for the target; without one, only the
+        spec itself is looked at."""
+        if not self.unit.is_spec:
+            return None
+        unit = self.unit
+        try:
+            if unit.target:
+                found = predict(unit.given, (), unit.target, unit.facts, unit.versions, files=unit.files)
+                predicted = {code.code for code in EXPLAINED} - {ASSUMED.code}
+                self.told = tuple(d for d in found.diagnostics if d.code not in predicted)
+                return found
+            loaded = load_file(unit.files.folder / unit.given[0])
+            self.told = tuple(self.known.findings(loaded.spec))
+        except InputError as error:
+            self.failure = error
+        return None
+
+    @cached_property
     def strict(self) -> Explanation | None:
         """The prediction for the files exactly as they are."""
+        if self.rendered:
+            return self.rendered
         return explain_input(self.input, self.known, onward=True) if self.input else None
 
     @cached_property
@@ -99,9 +125,17 @@ class Subject:
             # without the DeepSpeed config that is named, what comes later is not what would happen
             blind = self.ds is None and bool(lookup(self.explanation.trees, "dsfile.problem"))
             for refused in (outcome.refused, *(() if blind else outcome.further)):
+                if self.script_assumed and _about_the_script(refused):
+                    continue
                 if not found or _new(refused, found):
                     found.append(refused)
         return found
+
+    @property
+    def script_assumed(self) -> bool:
+        """True where nobody shows the training script: what it does is a guess."""
+        words = self.input.setup.words.items if self.input else ()
+        return words[:1] == (YOUR_SCRIPT,) or any(d.code == ASSUMED.code for d in self.told)
 
     @cached_property
     def parsed(self) -> Parsed | None:
@@ -198,6 +232,15 @@ class Subject:
             return self.unit.files.json(name, comments=True) if name.endswith(".json") else None
         except InputError:
             return None
+
+
+# what Accelerate's rules call what a script makes and hands to prepare(); the name it has without a script
+_SCRIPT_SAYS = ("prepared.", "accelerator.")
+YOUR_SCRIPT = "YOUR_SCRIPT"
+
+
+def _about_the_script(refused: Refused) -> bool:
+    return any(path.startswith(_SCRIPT_SAYS) for path in paths_in(refused.rule.when))
 
 
 def _new(refused: Refused, before: list[Refused]) -> bool:

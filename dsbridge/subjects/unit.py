@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from dsbridge.diagnostics import Diagnostic
 from dsbridge.formats.markdown import Span
 from dsbridge.formats.shell import Command
+from dsbridge.prediction import is_spec
 from dsbridge.provenance import Source
 from dsbridge.reading import COMMAND, Files
 from dsbridge.rules import NOTHING
@@ -42,6 +43,11 @@ class Unit(NamedTuple):
     def text_only(self) -> bool:
         """True for a script or a guide looked at as a text: nothing is to be resolved."""
         return bool(self.commands or self.spans)
+
+    @property
+    def is_spec(self) -> bool:
+        """True for a dsbridge.yaml."""
+        return len(self.given) == 1 and not self.guide and is_spec(self.files, self.given[0])
 
     @property
     def name(self) -> str:
