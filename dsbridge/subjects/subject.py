@@ -172,7 +172,8 @@ class Subject:
     @property
     def versions(self) -> Mapping[str, str]:
         """Of every package that takes part: as said, else installed, else the newest recorded."""
-        return self.explanation.versions if self.explanation else self.unit.versions
+        known = self.explanation or self.probe
+        return known.versions if known else self.unit.versions
 
     def fact(self, name: str) -> Any:
         """What only a run knows (world_size, model.num_attention_heads, ...); UNSET while nobody does."""

@@ -56,6 +56,10 @@ class Unit(NamedTuple):
             return ", ".join(self.given)
         return str(self.words[0]) if self.words else "the command"
 
+    def source(self, span: Span) -> Source:
+        """Where inline code stands."""
+        return Source(self.given[0], span.line, span.column)
+
     def placed(self, finding: Diagnostic) -> Diagnostic:
         """The finding with a place in the text that the unit was read from."""
         if self.guide and finding.file and finding.file in self.blocks:
