@@ -41,6 +41,15 @@ def check_units(
     return Report(tuple(dict.fromkeys(names)), tuple(sorted(dict.fromkeys(found), key=_key)))
 
 
+def merged(reports: Iterable[Report]) -> Report:
+    """Several reports as one."""
+    several = list(reports)
+    found = dict.fromkeys(finding for report in several for finding in report.findings)
+    units = dict.fromkeys(name for report in several for name in report.units)
+    skipped = dict.fromkeys(name for report in several for name in report.skipped)
+    return Report(tuple(units), tuple(sorted(found, key=_key)), tuple(skipped))
+
+
 def findings_of(unit: Unit, known: Registry, checks: Sequence[Check]) -> list[Diagnostic]:
     """Everything that is to be said of one unit, each mistake once."""
     subject = Subject(unit, known)
@@ -88,8 +97,8 @@ def run_example(example: Example, known: Registry | None = None) -> Report:
     return check_units(units, known)
 
 
-def to_json(report: Report) -> dict[str, Any]:
-    """The shape that the CLI contract fixes."""
+def to_json(report: Report, fixable: int = 0) -> dict[str, Any]:
+    """The shape that the CLI contract fixes. fixable: how many findings --fix repairs."""
     return {
         "files": list(report.units),
         "diagnostics": [finding.to_json() for finding in report.findings],
@@ -97,5 +106,6 @@ def to_json(report: Report) -> dict[str, Any]:
             **{severity.value: report.count(severity) for severity in Severity},
             "files": len(report.units),
             "skipped": len(report.skipped),
+            "fixable": fixable,
         },
     }
