@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from dsbridge.checking.catalogue import all_checks
 from dsbridge.diagnostics import Diagnostic, Severity
+from dsbridge.explaining import REFUSED
 from dsbridge.plugins import Registry, registry
 from dsbridge.subjects.contract import Check, Example
 from dsbridge.subjects.subject import Subject
@@ -41,25 +42,25 @@ def check_units(
     return Report(tuple(dict.fromkeys(names)), tuple(sorted(dict.fromkeys(found), key=_key)))
 
 
-def merged(reports: Iterable[Report]) -> Report:
-    """Several reports as one."""
-    several = list(reports)
-    found = dict.fromkeys(finding for report in several for finding in report.findings)
-    units = dict.fromkeys(name for report in several for name in report.units)
-    skipped = dict.fromkeys(name for report in several for name in report.skipped)
-    return Report(tuple(units), tuple(sorted(found, key=_key)), tuple(skipped))
-
-
 def findings_of(unit: Unit, known: Registry, checks: Sequence[Check]) -> list[Diagnostic]:
     """Everything that is to be said of one unit, each mistake once."""
     subject = Subject(unit, known)
-    found = [*unit.found]
     if subject.input is None and subject.failure is not None:
-        return [unit.placed(d) for d in (*found, *subject.failure.diagnostics)]
-    found += subject.told
+        # a guide leaves out much that a run needs
+        return [] if unit.guide else [unit.placed(d) for d in subject.failure.diagnostics]
+    found = [*subject.told]
+    explained: set[str] = set()
     for check in checks:
-        found += check.run(subject)
+        told = list(check.run(subject))
+        explained.update(check.explains if told else ())
+        found += told
+    found = [finding for finding in found if _rule(finding) not in explained]
     return list(_once([unit.placed(finding) for finding in found]))
+
+
+def _rule(finding: Diagnostic) -> str:
+    """The rule behind a refusal."""
+    return finding.message.rpartition("(")[2].rstrip(")") if finding.code == REFUSED.code else ""
 
 
 def _once(found: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
@@ -91,10 +92,10 @@ def run_example(example: Example, known: Registry | None = None) -> Report:
     files = Files(memory=dict(example.files))
     command = (example.command,) if example.command else ()
     given = () if command else tuple(example.files)
-    units = units_of(
+    units, skipped = units_of(
         files, given, command, target=example.target, facts=example.facts, versions=example.versions
     )
-    return check_units(units, known)
+    return check_units(units, known)._replace(skipped=tuple(skipped))
 
 
 def to_json(report: Report, fixable: int = 0) -> dict[str, Any]:

@@ -15,8 +15,7 @@ _DS = """{"zero_optimization": {"stage": 2}, "gradient_accumulation_steps": %s,
 
 def _run(subject: Subject) -> Iterator[Diagnostic]:
     for refused in subject.refusals:
-        assert subject.input is not None
-        title = subject.input.framework.title
+        title = subject.input.framework.title if subject.input else "DeepSpeed"
         field = refused.fields[0] if refused.fields else None
         said = " ".join(refused.message.split())
         yield REFUSED(

@@ -55,7 +55,6 @@ def command(
     Exit code 0: nothing of severity error. 1: errors. 2: the input cannot be read.
     """
     from dsbridge.checking.choosing import Choice
-    from dsbridge.checking.each import check_each
     from dsbridge.checking.running import check_units
     from dsbridge.cli.rulepage import diagnostic_codes
     from dsbridge.diagnostics import Severity
@@ -64,8 +63,8 @@ def command(
     first = asked.files[0] if asked.files else ""
     choice = Choice(first, diagnostic_codes, _codes(select), _codes(ignore))
     files = asked.bounded()
-    units = _units(asked, choice, files, each=each)
-    report = choice.of(check_each(units) if each else check_units(units), files)
+    units, skipped = _units(asked, choice, files, each=each)
+    report = choice.of(check_units(units)._replace(skipped=tuple(skipped)), files)
     _print(report, format_, everything=everything)
     sys.exit(1 if report.count(Severity.ERROR) else 0)
 
@@ -76,25 +75,27 @@ def _codes(words: tuple[str, ...]) -> tuple[str, ...] | None:
     return tuple(found) if words else None
 
 
-def _units(asked: Given, choice: Choice, files: Files, *, each: bool) -> list[Unit]:
-    """What is checked: the facts of the command line win over those of the settings."""
+def _units(asked: Given, choice: Choice, files: Files, *, each: bool) -> tuple[list[Unit], list[str]]:
+    """What is checked, and what nobody recognises. The facts of the command line win over the settings'."""
     from dsbridge.checking.units import units_of
 
     settings = choice.base
-    several = [(name,) for name in asked.files] if each else [asked.files]
-    return [
-        unit
-        for names in several
-        for unit in units_of(
-            files,
-            names,
-            asked.command,
-            target=asked.target or settings.target,
-            facts={**settings.facts, **asked.facts},
-            versions={**settings.versions, **asked.versions},
-        )
-        if unit.given == tuple(names) or not any(map(choice.excludes, unit.given))
-    ]
+    units, skipped = units_of(
+        files,
+        asked.files,
+        asked.command,
+        target=asked.target or settings.target,
+        facts={**settings.facts, **asked.facts},
+        versions={**settings.versions, **asked.versions},
+        each=each,
+    )
+
+    def left_out(names: tuple[str, ...]) -> bool:
+        """Files of a folder; what is named itself is never left out."""
+        return not set(names) & set(asked.files) and any(map(choice.excludes, names))
+
+    kept = [unit for unit in units if not left_out(unit.given or tuple(filter(None, (unit.guide,))))]
+    return kept, [name for name in skipped if not left_out((name,))]
 
 
 def _print(report: Report, format_: str, *, everything: bool) -> None:

@@ -19,7 +19,9 @@ from dsbridge.rules import NOTHING
 from dsbridge.spec.leaves import leaves
 from dsbridge.stories import Story
 from dsbridge.subjects.dsfile import DsFile, ds_file
-from dsbridge.subjects.opening import opened
+from dsbridge.subjects.left_open import settled
+from dsbridge.subjects.lone import at_fault, probed
+from dsbridge.subjects.reading import opened
 from dsbridge.subjects.unit import Unit
 from dsbridge.trees import lookup
 from dsbridge.values import UNSET, Unknown
@@ -41,7 +43,7 @@ class Subject:
     @cached_property
     def input(self) -> Input | None:
         """The input as its framework reads it; a script that a guide does not show is assumed."""
-        if self.unit.lone:
+        if self.unit.lone or self.unit.text_only:
             return None
         try:
             found, self.told = opened(self.unit, self.known)
@@ -74,17 +76,32 @@ class Subject:
         return explain_input(found, self.known, onward=True)
 
     @cached_property
+    def probe(self) -> Explanation | None:
+        """Of a config that nobody names: what DeepSpeed itself makes of it."""
+        return probed(self.unit, self.ds, self.known) if self.unit.lone and self.ds else None
+
+    @cached_property
     def refusals(self) -> tuple[Refused, ...]:
         """Everything that would stop the run, in order, one for each cause: those behind the first that are
-        about the same fields follow from it."""
+        about the same fields follow from it. Of a script or a guide, only what it does not leave open."""
+        if self.unit.words or self.unit.guide:
+            trees = self.explanation.trees if self.explanation else {}
+            return tuple(settled(self._refusals(), trees))
+        return tuple(self._refusals())
+
+    def _refusals(self) -> list[Refused]:
         found: list[Refused] = []
-        again = [] if self.explanation is self.strict else [self.explanation]
-        for explanation in (self.strict, *again):
-            if explanation is not None and explanation.result.refused is not None:
-                for refused in (explanation.result.refused, *explanation.result.further):
-                    if not found or _new(refused, found):
-                        found.append(refused)
-        return tuple(found)
+        if self.probe is not None and self.ds is not None:
+            return at_fault(self.probe, self.ds)
+        if self.explanation is not self.strict and self.strict and self.strict.result.refused:
+            found.append(self.strict.result.refused)  # what is behind it follows from what was not read
+        if self.explanation is not None and (outcome := self.explanation.result).refused is not None:
+            # without the DeepSpeed config that is named, what comes later is not what would happen
+            blind = self.ds is None and bool(lookup(self.explanation.trees, "dsfile.problem"))
+            for refused in (outcome.refused, *(() if blind else outcome.further)):
+                if not found or _new(refused, found):
+                    found.append(refused)
+        return found
 
     @cached_property
     def parsed(self) -> Parsed | None:

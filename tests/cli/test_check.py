@@ -124,16 +124,18 @@ def test_each_file_by_itself(here: Path, dsbridge: Callable[..., Any]) -> None:
     (here / "notes.yaml").write_text("shopping: [bread]\n")
     (here / "chart.yaml").write_text("a: {{ .Values.x }}\n")
     (here / "util.py").write_text("print(1)\n")
-    (here / "broken.json").write_text('{"zero_optimization": {"stage": 2,}\n')
     names = ("notes.yaml", "chart.yaml", "util.py", "ds.json")
     outcome = dsbridge("check", "--each", "--format", "json", *names)
     assert outcome.json["files"] == ["ds.json"]
     assert outcome.json["summary"]["skipped"] == 3
-    outcome = dsbridge("check", "--each", "--format", "json", *names, "broken.json")
-    assert outcome.code == 1
-    assert {found["file"] for found in outcome.json["diagnostics"] if found["severity"] == "error"} == {
-        "broken.json"
-    }
+
+
+def test_what_is_excluded_is_left_out_of_a_folder(here: Path, dsbridge: Callable[..., Any]) -> None:
+    (here / "old").mkdir()
+    (here / "old" / "ds2.json").write_text(DS)
+    (here / ".dsbridge.toml").write_text('exclude = ["old"]')
+    assert dsbridge("check", "--format", "json", ".").json["files"] == ["ds.json"]
+    assert dsbridge("check", "--format", "json", "old/ds2.json").json["files"] == ["old/ds2.json"]
 
 
 def test_output_is_json_alone(here: Path, dsbridge: Callable[..., Any]) -> None:
