@@ -98,8 +98,8 @@ def run_example(example: Example, known: Registry | None = None) -> Report:
     return check_units(units, known)._replace(skipped=tuple(skipped))
 
 
-def to_json(report: Report) -> dict[str, Any]:
-    """The shape that the CLI contract fixes."""
+def to_json(report: Report, fixable: int = 0) -> dict[str, Any]:
+    """The shape that the CLI contract fixes. fixable: how many findings --fix repairs."""
     return {
         "files": list(report.units),
         "diagnostics": [finding.to_json() for finding in report.findings],
@@ -107,5 +107,6 @@ def to_json(report: Report) -> dict[str, Any]:
             **{severity.value: report.count(severity) for severity in Severity},
             "files": len(report.units),
             "skipped": len(report.skipped),
+            "fixable": fixable,
         },
     }
