@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from dsbridge.checking.catalogue import all_checks
 from dsbridge.diagnostics import Diagnostic, Severity
+from dsbridge.explaining import REFUSED
 from dsbridge.plugins import Registry, registry
 from dsbridge.subjects.contract import Check, Example
 from dsbridge.subjects.subject import Subject
@@ -48,8 +49,13 @@ def findings_of(unit: Unit, known: Registry, checks: Sequence[Check]) -> list[Di
     if subject.input is None and subject.failure is not None:
         return [unit.placed(d) for d in (*found, *subject.failure.diagnostics)]
     found += subject.told
+    explained: list[str] = []
     for check in checks:
-        found += check.run(subject)
+        said = list(check.run(subject))
+        found += said
+        explained += check.explains if said else ()
+    bare = tuple(f"({code})" for code in explained)
+    found = [one for one in found if one.code != REFUSED.code or not one.message.endswith(bare)]
     return list(_once([unit.placed(finding) for finding in found]))
 
 
