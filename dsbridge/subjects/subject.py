@@ -22,7 +22,7 @@ from dsbridge.resolve import Refused
 from dsbridge.rules import NOTHING
 from dsbridge.spec.leaves import leaves
 from dsbridge.spec.load import load_file
-from dsbridge.stories import Story
+from dsbridge.stories import Story, engine_values
 from dsbridge.subjects.dsfile import DsFile, ds_file
 from dsbridge.subjects.left_open import settled
 from dsbridge.subjects.lone import at_fault, probed
@@ -193,6 +193,9 @@ class Subject:
         """What DeepSpeed's engine gets for a key, defaults included; as written where nobody can know."""
         if self.explanation is None:
             return self.written(path)
+        built = engine_values(self.explanation.result).get(path, UNSET)
+        if built is not UNSET:
+            return UNSET if isinstance(built, Unknown) else built
         engine = self.explanation.engine
         value = lookup(engine if isinstance(engine, Mapping) else self.explanation.config or {}, path)
         return UNSET if isinstance(value, Unknown) else value
@@ -218,12 +221,33 @@ class Subject:
             None,
         )
 
+    def wrote(self, path: str) -> Source | None:
+        """Where the user wrote exactly this value of a tree; None for a default, or what was derived."""
+        return self.explanation.input.reading.sources.get(path) if self.explanation else None
+
     def place(self, field: str) -> Source | None:
-        """Where a field stands that a rule names, in the DeepSpeed config or in another tree."""
+        """Where a field stands that a rule names, in the DeepSpeed config or in another tree; for a config
+        that a framework makes of other settings, where its value was taken from."""
         name = field if field.startswith("ds.") else f"ds.{field}"
         if self.ds and name[3:].partition(".")[0] in self.ds.value:
             return self.at(name)
-        return self.at(field)
+        story = self.stories.get(name[3:])
+        return self.at(field) or (story.source if story else None)
+
+    def refusal(self, *codes: str) -> Refused | None:
+        """The refusal by one of these rules, also where another one hides it."""
+        found = self.explanation.result if self.explanation else None
+        met = (found.refused, *found.further) if found else ()
+        return next((refused for refused in met if refused and refused.rule.code in codes), None)
+
+    @cached_property
+    def scripts(self) -> str:
+        """The text of every Python file that is given or named, for what no reader looks for."""
+        if self.input is None:
+            return ""
+        setup = self.input.setup
+        names = dict.fromkeys((*setup.given, *setup.words.items, *self.unit.given))
+        return "\n".join(setup.files.text(n) for n in names if n.endswith(".py") and setup.files.has(n))
 
     def file_value(self, name: str) -> Document | None:
         """A given YAML or JSON file as a document; None for another, or one that cannot be read."""
