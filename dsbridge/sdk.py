@@ -66,7 +66,18 @@ if TYPE_CHECKING:
     from dsbridge.spec.batch import BatchNumbers, Dims, batch_numbers, dims
     from dsbridge.spec.setting import changed
     from dsbridge.values import AUTO, UNSET
-    from dsbridge.vocabulary import IGNORED, REFUSED, Argument, Life, Vocabulary, life, vocabulary
+    from dsbridge.vocabulary import (
+        IGNORED,
+        REFUSED,
+        Argument,
+        Life,
+        Vocabulary,
+        Written,
+        flags_of,
+        keys_of,
+        life,
+        vocabulary,
+    )
 
 # Where each name is, below `dsbridge.`; a test holds this to the imports above.
 _WHERE = {
@@ -140,6 +151,9 @@ _WHERE = {
     "IGNORED": "vocabulary",
     "REFUSED": "vocabulary",
     "life": "vocabulary",
+    "Written": "vocabulary",
+    "flags_of": "vocabulary",
+    "keys_of": "vocabulary",
     "vocabulary": "vocabulary",
 }
 
@@ -188,6 +202,7 @@ __all__ = [
     "Variable",
     "Vocabulary",
     "Word",
+    "Written",
     "YamlEdit",
     "asks_for_deepspeed",
     "auto_left_out",
@@ -202,8 +217,10 @@ __all__ = [
     "ds_key_of",
     "ds_path_of",
     "ds_scheduler_alone",
+    "flags_of",
     "hookimpl",
     "joined",
+    "keys_of",
     "leaves_of",
     "life",
     "make_launch",

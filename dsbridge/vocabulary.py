@@ -7,10 +7,11 @@ command's flags, a constructor.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
+from dsbridge.provenance import Source
 from dsbridge.rules import numbers
 
 Row: TypeAlias = Mapping[str, Any]  # {"value": ..., "since": ..., "until": ...} of a harvested table
@@ -50,12 +51,14 @@ class Vocabulary(NamedTuple):
 
     arguments: those that it takes. others: those that only other versions take; `until` says which dropped
     it, `since` which brings it. unknown: for each block what happens to a name that is not taken, "refused"
-    or "ignored", as the real package did when it was run.
+    or "ignored", as the real package did when it was run. meant: names that people bring from other tools,
+    each with the argument that does it here.
     """
 
     arguments: Mapping[Name, Argument]
     others: Mapping[Name, Argument] = MappingProxyType({})
     unknown: Mapping[str, str] = MappingProxyType({})
+    meant: Mapping[str, str] = MappingProxyType({})
 
     def find(self, name: str, block: str = "") -> Argument | None:
         """The argument of that name or alias, if this version takes it."""
@@ -127,4 +130,46 @@ def _lives(rows: Iterable[Row]) -> list[list[Row]]:
             found[-1].append(row)
         else:
             found.append([row])
+    return found
+
+
+class Written(NamedTuple):
+    """A name as a user wrote it: the surface and block it stands in, its place, and its path in a file that
+    can be edited ("" and () for a flag or a script)."""
+
+    surface: str
+    name: str
+    block: str = ""
+    at: Source | None = None
+    file: str = ""
+    path: tuple[str, ...] = ()
+
+
+def flags_of(
+    words: Sequence[str], at: Callable[[int], Source | None], surface: str = "flags"
+) -> list[Written]:
+    """The words of a command that are options: `--name`, `--name=value`; as they are written."""
+    return [
+        Written(surface, word.partition("=")[0], at=at(index))
+        for index, word in enumerate(words)
+        if word.startswith("--") and len(word) > 2
+    ]
+
+
+def keys_of(
+    tree: Mapping[str, Any],
+    sources: Mapping[str, Source],
+    root: str,
+    surface: str,
+    blocks: Iterable[str] = (),
+) -> list[Written]:
+    """The keys of a file's tree whose places have `root` in front, and those of its blocks."""
+    found = []
+    for name, value in tree.items():
+        at = sources.get(f"{root}.{name}")
+        file = at.file if at and at.file.endswith((".yaml", ".yml", ".json")) else ""
+        found.append(Written(surface, name, "", at, file, (name,)))
+        if name in blocks and isinstance(value, Mapping):
+            inner = ((key, sources.get(f"{root}.{name}.{key}")) for key in value)
+            found += [Written(surface, key, name, where, file, (name, key)) for key, where in inner]
     return found

@@ -9,8 +9,8 @@ from dsbridge.sdk import Framework, Rendered, RenderRequest, hookimpl
 from dsbridge_accelerate.codes import CODES
 
 if TYPE_CHECKING:  # only the commands that read import these
-    from dsbridge.rulebook import Launcher, Layer, Reader
-    from dsbridge.sdk import Vocabulary
+    from dsbridge.rulebook import Launcher, Layer, Reader, Reading, Setup
+    from dsbridge.sdk import Vocabulary, Written
 
 
 def _render(request: RenderRequest) -> Rendered:
@@ -31,6 +31,12 @@ def _vocabulary(versions: Mapping[str, str], surface: str) -> Vocabulary | None:
     return known(versions, surface)
 
 
+def _written(setup: Setup, reading: Reading) -> Iterable[Written]:
+    from dsbridge_accelerate.written import written
+
+    return written(setup, reading)
+
+
 FRAMEWORK = Framework(
     name="accelerate",
     title="Accelerate",
@@ -41,6 +47,7 @@ FRAMEWORK = Framework(
     reader=_reader,
     vocabulary=_vocabulary,
     surfaces=("yaml", "flags", "sagemaker"),
+    written=_written,
 )
 
 

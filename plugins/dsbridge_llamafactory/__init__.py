@@ -9,8 +9,8 @@ from dsbridge.sdk import Framework, Rendered, RenderRequest, hookimpl
 from dsbridge_llamafactory import codes
 
 if TYPE_CHECKING:
-    from dsbridge.rulebook import Launcher, Layer, Reader
-    from dsbridge.sdk import Vocabulary
+    from dsbridge.rulebook import Launcher, Layer, Reader, Reading, Setup
+    from dsbridge.sdk import Vocabulary, Written
 
 
 def _render(request: RenderRequest) -> Rendered:
@@ -56,6 +56,12 @@ def _vocabulary(versions: Mapping[str, str], surface: str) -> Vocabulary | None:
     return known(versions, surface)
 
 
+def _written(setup: Setup, reading: Reading) -> Iterable[Written]:
+    from dsbridge_llamafactory.written import written
+
+    return written(setup, reading)
+
+
 FRAMEWORK = Framework(
     name="llamafactory",
     title="LLaMA-Factory",
@@ -68,6 +74,7 @@ FRAMEWORK = Framework(
     decides=_decides,
     vocabulary=_vocabulary,
     surfaces=("yaml", "flags", "v1"),
+    written=_written,
 )
 
 

@@ -15,6 +15,21 @@ from dsbridge_trainer import vocabulary as trainer
 SURFACES = ("yaml", "flags", "v1")
 NEWEST_TRANSFORMERS = "5.6.0"  # what 0.9.5 allows: its own check refuses newer ones
 KINDS = {"str": "text"}
+# what other tools call it; only a hint, so a wrong guess costs nobody anything
+MEANT = {
+    **dict.fromkeys(("model_max_length", "max_seq_length", "max_seq_len", "seq_length"), "cutoff_len"),
+    **dict.fromkeys(
+        ("trainer_backend", "deepspeed_config", "deepspeed_config_file", "ds_config"), "deepspeed"
+    ),
+    **dict.fromkeys(("lora_r", "rank"), "lora_rank"),
+    **dict.fromkeys(("lora_target_modules", "target_modules"), "lora_target"),
+    **dict.fromkeys(("load_in_4bit", "load_in_8bit", "bits"), "quantization_bit"),
+    **dict.fromkeys(("lr",), "learning_rate"),
+    **dict.fromkeys(("epochs", "num_epochs"), "num_train_epochs"),
+    **dict.fromkeys(("micro_batch_size", "batch_size"), "per_device_train_batch_size"),
+    **dict.fromkeys(("scheduler", "lr_scheduler"), "lr_scheduler_type"),
+    **dict.fromkeys(("gradient_clipping", "clip_grad", "max_norm"), "max_grad_norm"),
+}
 
 
 def known(versions: Versions, surface: str) -> Vocabulary | None:
@@ -34,7 +49,7 @@ def _known(own: str, transformers: str) -> Vocabulary:
     With ALLOW_EXTRA_ARGS=1 it ignores it: 0.9.5 hparams/parser.py:193-204.
     """
     fates = trainer.fates(transformers, "flags") | {"": REFUSED}
-    return vocabulary(_rows(own, transformers), fates)
+    return vocabulary(_rows(own, transformers), fates)._replace(meant=MEANT)
 
 
 def _rows(own: str, transformers: str) -> Iterator[tuple[bool, Argument]]:

@@ -9,8 +9,8 @@ from dsbridge.sdk import Framework, Rendered, RenderRequest, hookimpl
 from dsbridge_trainer import codes
 
 if TYPE_CHECKING:
-    from dsbridge.rulebook import Layer, Reader
-    from dsbridge.sdk import Vocabulary
+    from dsbridge.rulebook import Layer, Reader, Reading, Setup
+    from dsbridge.sdk import Vocabulary, Written
 
 
 def _render(request: RenderRequest) -> Rendered:
@@ -37,6 +37,12 @@ def _vocabulary(versions: Mapping[str, str], surface: str) -> Vocabulary | None:
     return known(versions, surface)
 
 
+def _written(setup: Setup, reading: Reading) -> Iterable[Written]:
+    from dsbridge_trainer.written import written
+
+    return written(setup, reading)
+
+
 FRAMEWORK = Framework(
     name="trainer",
     title="HF Trainer",
@@ -49,6 +55,7 @@ FRAMEWORK = Framework(
     arguments=_arguments,
     vocabulary=_vocabulary,
     surfaces=("TrainingArguments", "flags"),
+    written=_written,
 )
 
 

@@ -9,8 +9,8 @@ from dsbridge.sdk import Framework, Rendered, RenderRequest, hookimpl
 from dsbridge_xtuner.codes import CODES
 
 if TYPE_CHECKING:
-    from dsbridge.rulebook import Launcher, Layer, Reader
-    from dsbridge.sdk import Vocabulary
+    from dsbridge.rulebook import Launcher, Layer, Reader, Reading, Setup
+    from dsbridge.sdk import Vocabulary, Written
 
 
 def _render(request: RenderRequest) -> Rendered:
@@ -31,6 +31,12 @@ def _vocabulary(versions: Mapping[str, str], surface: str) -> Vocabulary | None:
     return known(versions, surface)
 
 
+def _written(setup: Setup, reading: Reading) -> Iterable[Written]:
+    from dsbridge_xtuner.written import written
+
+    return written(setup, reading)
+
+
 FRAMEWORK = Framework(
     name="xtuner",
     title="XTuner",
@@ -43,6 +49,7 @@ FRAMEWORK = Framework(
     deepspeed_builds=False,
     vocabulary=_vocabulary,
     surfaces=("config", "flags"),
+    written=_written,
 )
 
 
