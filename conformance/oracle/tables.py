@@ -6,8 +6,10 @@ too.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
+import io
 import json
 import sys
 import tempfile
@@ -91,7 +93,8 @@ def _fate(real: Any, surface: str) -> str:
                 path.write_text(yaml.safe_dump(given | dict(more)), encoding="utf-8")
                 words = [str(path)]
             sys.argv = ["train", *words]
-            real._parse_train_args()
+            with contextlib.redirect_stdout(io.StringIO()):  # its whole help
+                real._parse_train_args()
 
     return fate(read, {}, {"no_such_name": 1})
 
