@@ -13,6 +13,7 @@ from dsbridge.version import __version__
 if TYPE_CHECKING:  # reading is imported by the commands that read, a spec by those that render
     from dsbridge.reading import Reader
     from dsbridge.spec import ParallelSpec
+    from dsbridge.vocabulary import Vocabulary
 
 
 class Base(NamedTuple):
@@ -73,6 +74,9 @@ class Framework(NamedTuple):
     decides: gives the keys of its own that decide what is trained (data, template), with their defaults: two
     inputs that differ in one do not train the same.
     deepspeed_builds: whether DeepSpeed may build optimizer and scheduler from blocks of its config.
+    vocabulary: for installed versions and a surface, the names that may be written there, those that other
+    versions have, and what becomes of one that nobody has; None for a surface that it does not know.
+    surfaces: the names of those that are always there; `vocabulary` may know more (a class of TRL's).
     """
 
     name: str
@@ -86,6 +90,8 @@ class Framework(NamedTuple):
     fsdp: bool = True
     decides: Callable[[], Mapping[str, Any]] | None = None
     deepspeed_builds: bool = True
+    vocabulary: Callable[[Mapping[str, str], str], Vocabulary | None] | None = None
+    surfaces: tuple[str, ...] = ()
 
 
 def spec_hash(spec: ParallelSpec) -> str:

@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from dsbridge.spec.batch import BatchNumbers, Dims, batch_numbers, dims
     from dsbridge.spec.setting import changed
     from dsbridge.values import AUTO, UNSET
+    from dsbridge.vocabulary import IGNORED, REFUSED, Argument, Life, Vocabulary, life, vocabulary
 
 # Where each name is, below `dsbridge.`; a test holds this to the imports above.
 _WHERE = {
@@ -133,6 +134,13 @@ _WHERE = {
     "changed": "spec.setting",
     "AUTO": "values",
     "UNSET": "values",
+    "Argument": "vocabulary",
+    "Life": "vocabulary",
+    "Vocabulary": "vocabulary",
+    "IGNORED": "vocabulary",
+    "REFUSED": "vocabulary",
+    "life": "vocabulary",
+    "vocabulary": "vocabulary",
 }
 
 
@@ -148,8 +156,11 @@ __all__ = [
     "AUTO",
     "DS_OPTIMIZERS",
     "DS_SCHEDULER_ALONE",
+    "IGNORED",
+    "REFUSED",
     "SAME",
     "UNSET",
+    "Argument",
     "Arguments",
     "Artifacts",
     "Base",
@@ -167,6 +178,7 @@ __all__ = [
     "Framework",
     "InputError",
     "Launch",
+    "Life",
     "ParallelSpec",
     "Placed",
     "RenderRequest",
@@ -174,6 +186,7 @@ __all__ = [
     "Severity",
     "Source",
     "Variable",
+    "Vocabulary",
     "Word",
     "YamlEdit",
     "asks_for_deepspeed",
@@ -192,6 +205,7 @@ __all__ = [
     "hookimpl",
     "joined",
     "leaves_of",
+    "life",
     "make_launch",
     "master_addr",
     "master_port",
@@ -209,4 +223,5 @@ __all__ = [
     "to_yaml",
     "torchrun_words",
     "unsupported",
+    "vocabulary",
 ]

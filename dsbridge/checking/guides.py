@@ -22,6 +22,8 @@ _SIGNS = (
     "--deepspeed", "--deepspeed_config", "--use_deepspeed", "--finetuning_type", "--zero_stage", "--fsdp",
     "--per_device_train_batch_size", "--deepspeed_config_file",
 )  # fmt: skip
+# what may stand before the program
+_BEFORE = re.compile(r"[A-Za-z_]\w*=|(?:exec|nohup|time|sudo|env)$")
 
 
 def guide_units(base: Unit, name: str, text: str) -> list[Unit]:
@@ -65,17 +67,20 @@ def _is_markdown(text: str) -> bool:
 
 def _of_bare_text(base: Unit, name: str, text: str) -> list[Unit]:
     """A text without fences: one config or program, or the commands of a chat answer."""
+    inner = "stdin" if name == "-" else name  # a name that begins with a dash would be read as an option
     stripped = text.lstrip()
     if stripped.startswith(("{", '"')):
         block = Block("json", text, 1)
         completed, part = _completed(block)
-        guide = base._replace(files=base.files.over({f"{name}.json": completed}), guide=name)
-        return _block(guide._replace(blocks={f"{name}.json": 0}), f"{name}.json", completed, part=part)
+        guide = base._replace(files=base.files.over({f"{inner}.json": completed}), guide=name)
+        return _block(guide._replace(blocks={f"{inner}.json": 0}), f"{inner}.json", completed, part=part)
     suffix = ".py" if re.search(r"^(?:from|import) \w", text, re.MULTILINE) else ".yaml"
     if re.search(r"^(?:from|import) \w|^\w+:( |$)", text, re.MULTILINE):
-        files = base.files.over({f"{name}{suffix}": text})
+        files = base.files.over({f"{inner}{suffix}": text})
         return [
-            base._replace(files=files, given=(f"{name}{suffix}",), guide=name, blocks={f"{name}{suffix}": 0})
+            base._replace(
+                files=files, given=(f"{inner}{suffix}",), guide=name, blocks={f"{inner}{suffix}": 0}
+            )
         ]
     return shell_units(base._replace(guide=name), name, text)
 
@@ -91,16 +96,21 @@ def _started(base: Unit, commands: Sequence[Command]) -> Iterator[Unit]:
     """The commands that start a training."""
     launchers = registry().launchers()
     for command in commands:
-        words = list(command.words)
-        while words and re.match(r"[A-Za-z_]\w*=", words[0]):
-            words.pop(0)
+        start = next((i for i, word in enumerate(command.words) if not _BEFORE.match(word)), 0)
+        words = command.words[start:]
         launcher = next((one for one in launchers if words and one.matches(words)), None)
         if launcher is None:
             continue
         flags = {word.partition("=")[0] for word in words}
         if launcher.name in _ANYTHING and not flags.intersection(_SIGNS) and not _starts_ours(words):
             continue
-        yield base._replace(command=command.words, words=command.places)
+        front = [
+            i for i in range(start) if "=" in command.words[i]
+        ]  # assignments, without `exec` and `nohup`
+        yield base._replace(
+            command=(*(command.words[i] for i in front), *words),
+            words=(*(command.places[i] for i in front), *command.places[start:]),
+        )
 
 
 def _starts_ours(words: Sequence[str]) -> bool:

@@ -46,8 +46,8 @@ def findings_of(unit: Unit, known: Registry, checks: Sequence[Check]) -> list[Di
     """Everything that is to be said of one unit, each mistake once."""
     subject = Subject(unit, known)
     if subject.input is None and subject.failure is not None:
-        # a guide leaves out much that a run needs
-        return [] if unit.guide else [unit.placed(d) for d in subject.failure.diagnostics]
+        # a guide or a script leaves out much that a run needs
+        return [] if unit.guide or unit.words else [unit.placed(d) for d in subject.failure.diagnostics]
     found = [*subject.told]
     explained: set[str] = set()
     for check in checks:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,9 @@ def units_of(
         return [base._replace(command=tuple(command))], []
     units: list[Unit] = []
     skipped: list[str] = []
+    matched = {name: found for name in given if (found := _matching(files.folder, name))}
     folders = [name for name in given if files.is_folder(name)]
-    plain = [name for name in given if name not in folders]
+    plain = [name for name in given if name not in folders and name not in matched]
     texts = [name for name in plain if _is_text(name)]
     together = [name for name in plain if name not in texts]
     for name in texts:
@@ -57,7 +58,9 @@ def units_of(
     elif together:
         units += _of_files(base, tuple(together))
     for folder in folders:
-        _folder(base, folder, units, skipped)
+        _several(base, walk(files.folder, folder), units, skipped)
+    for names in matched.values():
+        _several(base, names, units, skipped)
     return units, skipped
 
 
@@ -98,9 +101,18 @@ def _one(base: Unit, name: str, units: list[Unit], skipped: list[str]) -> None:
         skipped.append(name)
 
 
-def _folder(base: Unit, folder: str, units: list[Unit], skipped: list[str]) -> None:
-    """Every file below a folder; a config that another file names is read with that one."""
-    names = list(walk(base.files.folder, folder))
+def _matching(root: Path, pattern: str) -> list[str]:
+    """The files of a pattern that no shell has put in their place."""
+    if not any(letter in pattern for letter in "*?[") or (root / pattern).exists():
+        return []
+    here = Path(pattern)
+    if here.is_absolute():
+        return sorted(map(str, Path(here.anchor).glob(str(here.relative_to(here.anchor)))))
+    return sorted(str(path.relative_to(root)) for path in root.glob(pattern) if path.is_file())
+
+
+def _several(base: Unit, names: Iterable[str], units: list[Unit], skipped: list[str]) -> None:
+    """Many files, each by itself; a config that another one names is read with that one."""
     found: list[Unit] = []
     for name in names:
         _one(base, name, found, skipped)

@@ -57,6 +57,8 @@ def command(
 ) -> None:
     """Find mistakes in training configs before a GPU hour is spent.
 
+    FILE... are files that belong together, folders, patterns such as 'conf/**/*.json', guides in Markdown,
+    shell scripts, or - for standard input; `-- COMMAND...` is the launch command itself, read and never run.
     `# dsbridge: ignore[CODE]` in a file, .dsbridge.toml or [tool.dsbridge] in pyproject.toml say what is not
     wanted.
 
@@ -64,13 +66,17 @@ def command(
     """
     from dsbridge.checking.choosing import Choice
     from dsbridge.checking.running import check_units
+    from dsbridge.checking.units import STDIN
     from dsbridge.cli.rulepage import diagnostic_codes
     from dsbridge.diagnostics import Severity
+    from dsbridge.formats.document import MAX_BYTES, decode
 
     asked = given(ctx, options)
     first = asked.files[0] if asked.files else ""
     choice = Choice(first, diagnostic_codes, _codes(select), _codes(ignore))
     files = asked.bounded()
+    if STDIN in asked.files:
+        files = files.over({STDIN: decode(sys.stdin.buffer.read(MAX_BYTES + 1), "standard input")})
 
     def check(texts: Files) -> Report:
         units, skipped = _units(asked, choice, texts, each=each)

@@ -16,9 +16,7 @@ from dsbridge.provenance import Source
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser
 
-_PROMPT = re.compile(
-    r"^(\s*)(?:\$|>|#(?=\s+(?:torchrun|accelerate|deepspeed|xtuner|llamafactory-cli)\s))\s", re.M
-)
+_PROMPT = re.compile(r"^([ \t]*)\$ ", re.MULTILINE)
 # `<config>` and `[options]` in a guide would be redirections and patterns
 _BLANK_TO_FILL = re.compile(r"<[\w .:/-]+>")
 _CUT = re.compile(r"\\[ \t]+#")
@@ -54,7 +52,7 @@ class _Reader:
     """One script in progress."""
 
     def __init__(self, text: str, file: str) -> None:
-        prompts = _PROMPT.sub(lambda m: m[1] + " " * (len(m[0]) - len(m[1])), text)
+        prompts = _PROMPT.sub(r"\1  ", text)
         plain = _BLANK_TO_FILL.sub(lambda m: re.sub(r"\W", "_", m[0]), prompts)
         self.data, self.file = plain.encode(), file
         self.lines = plain.split("\n")

@@ -27,6 +27,18 @@ _LLAMAFACTORY = """from llamafactory.train.tuner import run_exp
 
 run_exp()
 """
+_ACCELERATE = """from accelerate import Accelerator
+from torch.optim import AdamW
+from torch.utils.data import DataLoader
+from transformers import AutoModelForCausalLM
+
+accelerator = Accelerator()
+model = AutoModelForCausalLM.from_pretrained(path)
+optimizer = AdamW(model.parameters(), lr=rate)
+loader = DataLoader(dataset, batch_size=size)
+model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
+"""
+_TRAINER_FLAGS = ("--output_dir", "--per_device_train_batch_size", "--num_train_epochs", "--learning_rate")
 _LLAMAFACTORY_FLAGS = ("--finetuning_type", "--dataset_dir", "--template", "--lora_target", "--cutoff_len")
 
 
@@ -41,9 +53,10 @@ def opened(unit: Unit, known: Registry) -> tuple[Input, tuple[Diagnostic, ...]]:
         return read_input(known, unit.files, unit.given, unit.command, unit.target, *more), ()
     except InputError as error:
         script = _missing(unit, error)
-        if not script:
+        text = _stand_in(unit) if script else ""
+        if not text:
             raise
-    files = unit.files.over({script: _stand_in(unit)})
+    files = unit.files.over({script: text})
     found = read_input(known, files, unit.given, unit.command, unit.target, *more)
     message = f"{script} is not here: a plain script is assumed that takes its arguments from the command"
     return found, (ASSUMED(message, at=_word(unit, script)),)
@@ -63,8 +76,13 @@ def _names(unit: Unit) -> set[str]:
 
 
 def _stand_in(unit: Unit) -> str:
-    words = " ".join(unit.command).split()
-    return _LLAMAFACTORY if any(flag in words for flag in _LLAMAFACTORY_FLAGS) else _TRAINER
+    """The script that the arguments belong to; "" if they leave it open."""
+    words = " ".join(unit.command).replace("=", " ").split()
+    if any(flag in words for flag in _LLAMAFACTORY_FLAGS):
+        return _LLAMAFACTORY
+    if any(flag in words for flag in _TRAINER_FLAGS):
+        return _TRAINER
+    return _ACCELERATE if "accelerate" in words or "accelerate.commands.launch" in words else ""
 
 
 def _word(unit: Unit, script: str) -> Source | None:

@@ -6,18 +6,23 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
+from dsbridge.assumed import ASSUMED
 from dsbridge.deepspeed.layer import VERIFIED
 from dsbridge.diagnostics import Diagnostic, InputError
+from dsbridge.explaining import CODES as EXPLAINED
 from dsbridge.explaining import Explanation, explain_input
 from dsbridge.formats.document import Document, Path_
 from dsbridge.inputs import Input
+from dsbridge.language import paths_in
 from dsbridge.parsing import Parsed, parse_input
 from dsbridge.plugins import Registry
+from dsbridge.prediction import predict
 from dsbridge.provenance import Source
 from dsbridge.resolve import Refused
 from dsbridge.rules import NOTHING
 from dsbridge.spec.leaves import leaves
-from dsbridge.stories import Story
+from dsbridge.spec.load import load_file
+from dsbridge.stories import Story, engine_values
 from dsbridge.subjects.dsfile import DsFile, ds_file
 from dsbridge.subjects.left_open import settled
 from dsbridge.subjects.lone import at_fault, probed
@@ -43,8 +48,8 @@ class Subject:
     @cached_property
     def input(self) -> Input | None:
         """The input as its framework reads it; a script that a guide does not show is assumed."""
-        if self.unit.lone or self.unit.text_only:
-            return None
+        if self.unit.lone or self.unit.text_only or self.unit.is_spec:
+            return self.rendered.input if self.rendered else None
         try:
             found, self.told = opened(self.unit, self.known)
         except InputError as error:
@@ -58,8 +63,29 @@ class Subject:
         return self.input.framework.name if self.input else ""
 
     @cached_property
+    def rendered(self) -> Explanation | None:
+        """Of a dsbridge.yaml: the prediction of what it is rendered to for the target; without one, only the
+        spec itself is looked at."""
+        if not self.unit.is_spec:
+            return None
+        unit = self.unit
+        try:
+            if unit.target:
+                found = predict(unit.given, (), unit.target, unit.facts, unit.versions, files=unit.files)
+                predicted = {code.code for code in EXPLAINED} - {ASSUMED.code}
+                self.told = tuple(d for d in found.diagnostics if d.code not in predicted)
+                return found
+            loaded = load_file(unit.files.folder / unit.given[0])
+            self.told = tuple(self.known.findings(loaded.spec))
+        except InputError as error:
+            self.failure = error
+        return None
+
+    @cached_property
     def strict(self) -> Explanation | None:
         """The prediction for the files exactly as they are."""
+        if self.rendered:
+            return self.rendered
         return explain_input(self.input, self.known, onward=True) if self.input else None
 
     @cached_property
@@ -99,9 +125,17 @@ class Subject:
             # without the DeepSpeed config that is named, what comes later is not what would happen
             blind = self.ds is None and bool(lookup(self.explanation.trees, "dsfile.problem"))
             for refused in (outcome.refused, *(() if blind else outcome.further)):
+                if self.script_assumed and _about_the_script(refused):
+                    continue
                 if not found or _new(refused, found):
                     found.append(refused)
         return found
+
+    @property
+    def script_assumed(self) -> bool:
+        """True where nobody shows the training script: what it does is a guess."""
+        words = self.input.setup.words.items if self.input else ()
+        return words[:1] == (YOUR_SCRIPT,) or any(d.code == ASSUMED.code for d in self.told)
 
     @cached_property
     def parsed(self) -> Parsed | None:
@@ -138,7 +172,8 @@ class Subject:
     @property
     def versions(self) -> Mapping[str, str]:
         """Of every package that takes part: as said, else installed, else the newest recorded."""
-        return self.explanation.versions if self.explanation else self.unit.versions
+        known = self.explanation or self.probe
+        return known.versions if known else self.unit.versions
 
     def fact(self, name: str) -> Any:
         """What only a run knows (world_size, model.num_attention_heads, ...); UNSET while nobody does."""
@@ -158,6 +193,9 @@ class Subject:
         """What DeepSpeed's engine gets for a key, defaults included; as written where nobody can know."""
         if self.explanation is None:
             return self.written(path)
+        built = engine_values(self.explanation.result).get(path, UNSET)
+        if built is not UNSET:
+            return UNSET if isinstance(built, Unknown) else built
         engine = self.explanation.engine
         value = lookup(engine if isinstance(engine, Mapping) else self.explanation.config or {}, path)
         return UNSET if isinstance(value, Unknown) else value
@@ -183,12 +221,33 @@ class Subject:
             None,
         )
 
+    def wrote(self, path: str) -> Source | None:
+        """Where the user wrote exactly this value of a tree; None for a default, or what was derived."""
+        return self.explanation.input.reading.sources.get(path) if self.explanation else None
+
     def place(self, field: str) -> Source | None:
-        """Where a field stands that a rule names, in the DeepSpeed config or in another tree."""
+        """Where a field stands that a rule names, in the DeepSpeed config or in another tree; for a config
+        that a framework makes of other settings, where its value was taken from."""
         name = field if field.startswith("ds.") else f"ds.{field}"
         if self.ds and name[3:].partition(".")[0] in self.ds.value:
             return self.at(name)
-        return self.at(field)
+        story = self.stories.get(name[3:])
+        return self.at(field) or (story.source if story else None)
+
+    def refusal(self, *codes: str) -> Refused | None:
+        """The refusal by one of these rules, also where another one hides it."""
+        found = self.explanation.result if self.explanation else None
+        met = (found.refused, *found.further) if found else ()
+        return next((refused for refused in met if refused and refused.rule.code in codes), None)
+
+    @cached_property
+    def scripts(self) -> str:
+        """The text of every Python file that is given or named, for what no reader looks for."""
+        if self.input is None:
+            return ""
+        setup = self.input.setup
+        names = dict.fromkeys((*setup.given, *setup.words.items, *self.unit.given))
+        return "\n".join(setup.files.text(n) for n in names if n.endswith(".py") and setup.files.has(n))
 
     def file_value(self, name: str) -> Document | None:
         """A given YAML or JSON file as a document; None for another, or one that cannot be read."""
@@ -198,6 +257,15 @@ class Subject:
             return self.unit.files.json(name, comments=True) if name.endswith(".json") else None
         except InputError:
             return None
+
+
+# what Accelerate's rules call what a script makes and hands to prepare(); the name it has without a script
+_SCRIPT_SAYS = ("prepared.", "accelerator.")
+YOUR_SCRIPT = "YOUR_SCRIPT"
+
+
+def _about_the_script(refused: Refused) -> bool:
+    return any(path.startswith(_SCRIPT_SAYS) for path in paths_in(refused.rule.when))
 
 
 def _new(refused: Refused, before: list[Refused]) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from dsbridge.diagnostics import Diagnostic
 from dsbridge.formats.markdown import Span
 from dsbridge.formats.shell import Command
+from dsbridge.prediction import is_spec
 from dsbridge.provenance import Source
 from dsbridge.reading import COMMAND, Files
 from dsbridge.rules import NOTHING
@@ -44,11 +45,20 @@ class Unit(NamedTuple):
         return bool(self.commands or self.spans)
 
     @property
+    def is_spec(self) -> bool:
+        """True for a dsbridge.yaml."""
+        return len(self.given) == 1 and not self.guide and is_spec(self.files, self.given[0])
+
+    @property
     def name(self) -> str:
         """How people call it."""
         if self.given:
             return ", ".join(self.given)
         return str(self.words[0]) if self.words else "the command"
+
+    def source(self, span: Span) -> Source:
+        """Where inline code stands."""
+        return Source(self.given[0], span.line, span.column)
 
     def placed(self, finding: Diagnostic) -> Diagnostic:
         """The finding with a place in the text that the unit was read from."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from dsbridge.sdk import Framework, Rendered, RenderRequest, hookimpl
@@ -10,6 +10,7 @@ from dsbridge_accelerate.codes import CODES
 
 if TYPE_CHECKING:  # only the commands that read import these
     from dsbridge.rulebook import Launcher, Layer, Reader
+    from dsbridge.sdk import Vocabulary
 
 
 def _render(request: RenderRequest) -> Rendered:
@@ -24,6 +25,12 @@ def _reader() -> Reader:
     return READER
 
 
+def _vocabulary(versions: Mapping[str, str], surface: str) -> Vocabulary | None:
+    from dsbridge_accelerate.vocabulary import known
+
+    return known(versions, surface)
+
+
 FRAMEWORK = Framework(
     name="accelerate",
     title="Accelerate",
@@ -32,6 +39,8 @@ FRAMEWORK = Framework(
     render=_render,
     codes=CODES,
     reader=_reader,
+    vocabulary=_vocabulary,
+    surfaces=("yaml", "flags", "sagemaker"),
 )
 
 

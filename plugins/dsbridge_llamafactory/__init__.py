@@ -10,6 +10,7 @@ from dsbridge_llamafactory import codes
 
 if TYPE_CHECKING:
     from dsbridge.rulebook import Launcher, Layer, Reader
+    from dsbridge.sdk import Vocabulary
 
 
 def _render(request: RenderRequest) -> Rendered:
@@ -49,6 +50,12 @@ def _decides() -> Mapping[str, Any]:
     return {name: known[name].default for name in DECIDING}
 
 
+def _vocabulary(versions: Mapping[str, str], surface: str) -> Vocabulary | None:
+    from dsbridge_llamafactory.vocabulary import known
+
+    return known(versions, surface)
+
+
 FRAMEWORK = Framework(
     name="llamafactory",
     title="LLaMA-Factory",
@@ -59,6 +66,8 @@ FRAMEWORK = Framework(
     reader=_reader,
     arguments=_arguments,
     decides=_decides,
+    vocabulary=_vocabulary,
+    surfaces=("yaml", "flags", "v1"),
 )
 
 

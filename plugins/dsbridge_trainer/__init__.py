@@ -10,6 +10,7 @@ from dsbridge_trainer import codes
 
 if TYPE_CHECKING:
     from dsbridge.rulebook import Layer, Reader
+    from dsbridge.sdk import Vocabulary
 
 
 def _render(request: RenderRequest) -> Rendered:
@@ -30,6 +31,12 @@ def _arguments(versions: Mapping[str, str]) -> frozenset[str]:
     return frozenset(table.fields(table.of(versions)))
 
 
+def _vocabulary(versions: Mapping[str, str], surface: str) -> Vocabulary | None:
+    from dsbridge_trainer.vocabulary import known
+
+    return known(versions, surface)
+
+
 FRAMEWORK = Framework(
     name="trainer",
     title="HF Trainer",
@@ -40,6 +47,8 @@ FRAMEWORK = Framework(
     codes=codes.ALL,
     reader=_reader,
     arguments=_arguments,
+    vocabulary=_vocabulary,
+    surfaces=("TrainingArguments", "flags"),
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from dsbridge.sdk import Framework, Rendered, RenderRequest, hookimpl
@@ -10,6 +10,7 @@ from dsbridge_xtuner.codes import CODES
 
 if TYPE_CHECKING:
     from dsbridge.rulebook import Launcher, Layer, Reader
+    from dsbridge.sdk import Vocabulary
 
 
 def _render(request: RenderRequest) -> Rendered:
@@ -24,6 +25,12 @@ def _reader() -> Reader:
     return READER
 
 
+def _vocabulary(versions: Mapping[str, str], surface: str) -> Vocabulary | None:
+    from dsbridge_xtuner.vocabulary import known
+
+    return known(versions, surface)
+
+
 FRAMEWORK = Framework(
     name="xtuner",
     title="XTuner",
@@ -34,6 +41,8 @@ FRAMEWORK = Framework(
     reader=_reader,
     fsdp=False,
     deepspeed_builds=False,
+    vocabulary=_vocabulary,
+    surfaces=("config", "flags"),
 )
 
 
