@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dsbridge.cli.given import Given, InputCommand, given, input_options, outside_option
-from dsbridge.cli.output import painted, print_json
+from dsbridge.cli.output import painted, print_json, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -70,6 +70,7 @@ def command(
     from dsbridge.cli.rulepage import diagnostic_codes
     from dsbridge.diagnostics import Severity
     from dsbridge.formats.document import MAX_BYTES, decode
+    from dsbridge.plugins import BROKEN, registry
 
     asked = given(ctx, options)
     first = asked.files[0] if asked.files else ""
@@ -86,6 +87,7 @@ def command(
     repaired = _repaired(check, files, write=fix and not diff) if fix or diff else None
     shown = report if diff or repaired is None else repaired.report
     files = files if diff or repaired is None else files.over(repaired.texts)
+    tell(BROKEN(str(error), severity=Severity.WARNING) for error in registry().failures)
     _print(shown, files, format_, repaired, everything=everything, diff=diff)
     sys.exit(1 if shown.count(Severity.ERROR) else 0)
 
