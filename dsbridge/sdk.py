@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from dsbridge.deepspeed.scheduler import alone as ds_scheduler_alone
     from dsbridge.deepspeed.scheduler import owner_is_deepspeed as scheduler_by_deepspeed
     from dsbridge.deepspeed.scheduler_parsing import scheduler_claims
-    from dsbridge.diagnostics import Code, Diagnostic, InputError, Severity
+    from dsbridge.diagnostics import Code, Diagnostic, Edit, Fix, InputError, Severity
     from dsbridge.fields import (
         SAME,
         Codec,
@@ -62,9 +62,12 @@ if TYPE_CHECKING:
         torchrun_words,
     )
     from dsbridge.provenance import Source
+    from dsbridge.rules import Evidence
     from dsbridge.spec import ParallelSpec
     from dsbridge.spec.batch import BatchNumbers, Dims, batch_numbers, dims
     from dsbridge.spec.setting import changed
+    from dsbridge.subjects.contract import Check, Example
+    from dsbridge.subjects.subject import Subject
     from dsbridge.values import AUTO, UNSET
     from dsbridge.vocabulary import (
         IGNORED,
@@ -98,7 +101,13 @@ _WHERE = {
     "scheduler_claims": "deepspeed.scheduler_parsing",
     "to_json": "deepspeed.rendering",
     "Code": "diagnostics",
+    "Check": "subjects.contract",
+    "Example": "subjects.contract",
+    "Subject": "subjects.subject",
+    "Evidence": "rules",
     "Diagnostic": "diagnostics",
+    "Edit": "diagnostics",
+    "Fix": "diagnostics",
     "InputError": "diagnostics",
     "Severity": "diagnostics",
     "Claim": "claims",
@@ -179,6 +188,7 @@ __all__ = [
     "Artifacts",
     "Base",
     "BatchNumbers",
+    "Check",
     "Claim",
     "Code",
     "Codec",
@@ -187,8 +197,12 @@ __all__ = [
     "Dims",
     "Draft",
     "DsConfig",
+    "Edit",
+    "Evidence",
+    "Example",
     "Fidelity",
     "Field",
+    "Fix",
     "Framework",
     "InputError",
     "Launch",
@@ -199,6 +213,7 @@ __all__ = [
     "Rendered",
     "Severity",
     "Source",
+    "Subject",
     "Variable",
     "Vocabulary",
     "Word",

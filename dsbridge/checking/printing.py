@@ -50,6 +50,23 @@ def _told(finding: Diagnostic, paint: Paint, applicable: bool) -> str:
     return f"{text}\n    {'fix with --fix' if applicable else 'fix by hand'}: {finding.fix.title}"
 
 
+def repair_lines(fixed: Iterable[Diagnostic], failed: Iterable[tuple[Diagnostic, str]]) -> Iterator[str]:
+    """What --fix did, and what it could not do."""
+    said = False
+    for finding in fixed:
+        said = True
+        yield f"fixed {finding.file}: {_title(finding)} ({finding.code} {finding.name})"
+    for finding, reason in failed:
+        said = True
+        yield f"not fixed: {_title(finding)} ({finding.code} {finding.name}): {reason}"
+    if said:
+        yield ""
+
+
+def _title(finding: Diagnostic) -> str:
+    return finding.fix.title if finding.fix else finding.name
+
+
 def summary(report: Report, fixable: int = 0, *, everything: bool = True) -> str:
     """`2 errors, 1 warning, 3 notes in 4 files; 2 can be fixed with --fix`."""
     counts = [(report.count(severity), noun) for severity, noun in _NOUNS.items()]

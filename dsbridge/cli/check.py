@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dsbridge.cli.given import Given, InputCommand, given, input_options, outside_option
-from dsbridge.cli.output import painted, print_json
+from dsbridge.cli.output import painted, print_json, tell
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from dsbridge.checking.choosing import Choice
+    from dsbridge.checking.fixing import Repair
     from dsbridge.checking.running import Report
+    from dsbridge.diagnostics import Diagnostic
     from dsbridge.reading import Files
     from dsbridge.subjects.unit import Unit
 
@@ -28,6 +32,8 @@ if TYPE_CHECKING:
 @click.option(
     "--each", is_flag=True, help="Every FILE by itself; those that nobody recognises are passed over."
 )
+@click.option("--fix", is_flag=True, help="Repair what can be repaired safely, in place, and check again.")
+@click.option("--diff", is_flag=True, help="Print what --fix would change, and change nothing.")
 @click.option(
     "--format",
     "format_",
@@ -45,6 +51,8 @@ def command(
     ignore: tuple[str, ...],
     everything: bool,
     each: bool,
+    fix: bool,
+    diff: bool,
     **options: Any,
 ) -> None:
     """Find mistakes in training configs before a GPU hour is spent.
@@ -62,6 +70,7 @@ def command(
     from dsbridge.cli.rulepage import diagnostic_codes
     from dsbridge.diagnostics import Severity
     from dsbridge.formats.document import MAX_BYTES, decode
+    from dsbridge.plugins import BROKEN, registry
 
     asked = given(ctx, options)
     first = asked.files[0] if asked.files else ""
@@ -69,10 +78,29 @@ def command(
     files = asked.bounded()
     if STDIN in asked.files:
         files = files.over({STDIN: decode(sys.stdin.buffer.read(MAX_BYTES + 1), "standard input")})
-    units, skipped = _units(asked, choice, files, each=each)
-    report = choice.of(check_units(units)._replace(skipped=tuple(skipped)), files)
-    _print(report, format_, everything=everything)
-    sys.exit(1 if report.count(Severity.ERROR) else 0)
+
+    def check(texts: Files) -> Report:
+        units, skipped = _units(asked, choice, texts, each=each)
+        return choice.of(check_units(units)._replace(skipped=tuple(skipped)), texts)
+
+    report = check(files)
+    repaired = _repaired(check, files, write=fix and not diff) if fix or diff else None
+    shown = report if diff or repaired is None else repaired.report
+    files = files if diff or repaired is None else files.over(repaired.texts)
+    tell(BROKEN(str(error), severity=Severity.WARNING) for error in registry().failures)
+    _print(shown, files, format_, repaired, everything=everything, diff=diff)
+    sys.exit(1 if shown.count(Severity.ERROR) else 0)
+
+
+def _repaired(check: Callable[[Files], Report], files: Files, *, write: bool) -> Repair:
+    """The repairs, written if they are asked for."""
+    from dsbridge.checking.fixing import repair
+    from dsbridge.checking.writing import replace_text
+
+    found = repair(check, files)
+    for name, text in found.texts.items() if write else ():
+        replace_text(files.folder / name, files.text(name), text)
+    return found
 
 
 def _codes(words: tuple[str, ...]) -> tuple[str, ...] | None:
@@ -104,13 +132,21 @@ def _units(asked: Given, choice: Choice, files: Files, *, each: bool) -> tuple[l
     return kept, [name for name in skipped if not left_out((name,))]
 
 
-def _print(report: Report, format_: str, *, everything: bool) -> None:
+def _print(
+    report: Report, files: Files, format_: str, repaired: Repair | None, *, everything: bool, diff: bool
+) -> None:
     from dsbridge.checking import printing
+    from dsbridge.checking.fixing import fixable, unified
 
+    def can(finding: Diagnostic) -> bool:
+        return fixable(finding, files)
+
+    changed = unified(files, repaired.texts) if repaired and diff else ""
     if format_ == "json":
         from dsbridge.checking.running import to_json
 
-        print_json(to_json(report))
+        told = {**repaired.to_json(), **({"diff": changed} if diff else {})} if repaired else {}
+        print_json({**to_json(report, sum(map(can, report.findings))), **told})
     elif format_ == "sarif":
         from dsbridge.checking.catalogue import all_checks
         from dsbridge.checking.sarif import sarif
@@ -118,12 +154,16 @@ def _print(report: Report, format_: str, *, everything: bool) -> None:
         from dsbridge.plugins import registry
 
         print_json(sarif(report, all_checks(registry()), diagnostic_codes()))
+    elif diff:
+        click.echo(changed, nl=False)
+        click.echo(printing.summary(report, sum(map(can, report.findings))), err=True)
+    elif format_ == "github":
+        _echo(printing.github_lines(report, everything=everything))
     else:
-        github = format_ == "github"
-        lines = (
-            printing.github_lines(report, everything=everything)
-            if github
-            else printing.text_lines(report, everything=everything, paint=painted)
-        )
-        for line in lines:
-            click.echo(line)
+        _echo(printing.repair_lines(repaired.fixed, repaired.failed) if repaired else ())
+        _echo(printing.text_lines(report, everything=everything, paint=painted, fixable=can))
+
+
+def _echo(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(line)

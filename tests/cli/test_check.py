@@ -140,3 +140,53 @@ def test_what_is_excluded_is_left_out_of_a_folder(here: Path, dsbridge: Callable
 
 def test_output_is_json_alone(here: Path, dsbridge: Callable[..., Any]) -> None:
     json.loads(dsbridge("check", "--format", "json", *COMMAND).out)
+
+
+CLIP = """{
+  "zero_optimization": {"stage": 2},
+  "train_micro_batch_size_per_gpu": "auto"
+}
+"""
+CLIPPED = (
+    "--",
+    "torchrun",
+    "train.py",
+    "--output_dir",
+    "o",
+    "--deepspeed",
+    "ds.json",
+    "--max_grad_norm",
+    "0.3",
+)
+
+
+def test_diff_shows_and_fix_writes(here: Path, dsbridge: Callable[..., Any]) -> None:
+    file = here / "ds.json"
+    file.write_text(CLIP)
+    plain = dsbridge("check", *CLIPPED)
+    assert "fix with --fix: " in plain.out
+    assert "1 can be fixed with --fix" in plain.out
+    shown = dsbridge("check", "--diff", *CLIPPED)
+    assert shown.code == plain.code
+    assert '+  "gradient_clipping": "auto"' in shown.out.splitlines()
+    assert file.read_text() == CLIP
+    jsoned = dsbridge("check", "--diff", "--format", "json", *CLIPPED).json
+    jsonschema.validate(jsoned, schema("check"))
+    assert (jsoned["diff"], len(jsoned["fixed"])) == (shown.out, 1)
+    done = dsbridge("check", "--fix", *CLIPPED)
+    assert done.out.startswith("fixed ds.json: ") or done.out.startswith("fixed command: ")
+    assert json.loads(file.read_text()) == {**json.loads(CLIP), "gradient_clipping": "auto"}
+    again = dsbridge("check", "--fix", "--format", "json", *CLIPPED).json
+    jsonschema.validate(again, schema("check"))
+    assert (again["fixed"], again["not_fixed"], again["summary"]["fixable"]) == ([], [], 0)
+
+
+def test_a_block_of_a_guide_is_shown_and_not_written(here: Path, dsbridge: Callable[..., Any]) -> None:
+    words = " ".join(CLIPPED[1:])
+    text = f"# How to\n\n`ds.json`:\n\n```json\n{CLIP}```\n\n```bash\n{words}\n```\n"
+    (here / "guide.md").write_text(text)
+    (here / "ds.json").unlink()
+    outcome = dsbridge("check", "--fix", "guide.md")
+    assert (here / "guide.md").read_text() == text
+    assert "fixed guide" not in outcome.out.replace("not fixed", "")
+    assert sorted(path.name for path in here.iterdir()) == ["guide.md"]
