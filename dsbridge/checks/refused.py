@@ -10,8 +10,8 @@ from dsbridge.rules import OverrideRule
 from dsbridge.subjects.contract import Check, Example
 from dsbridge.subjects.subject import Subject
 
-_DS = """{"zero_optimization": {"stage": 2}, "gradient_accumulation_steps": %s,
- "train_micro_batch_size_per_gpu": "auto"}"""
+_DS = """{"zero_optimization": {"stage": 2}, "train_micro_batch_size_per_gpu": "auto"}"""
+_COMMAND = "torchrun --nproc_per_node 2 train.py --output_dir out --deepspeed ds.json --lr_scheduler_type %s"
 
 
 def _run(subject: Subject) -> Iterator[Diagnostic]:
@@ -43,14 +43,8 @@ CHECKS = (
         run=_run,
         why="The job stops with this error, often after minutes of loading, and on a cluster after queueing.",
         hint="`dsbridge rule CODE` tells the rule in brackets, with the framework's lines that raise it.",
-        fires=Example(
-            {"ds.json": _DS % 4},
-            "torchrun --nproc_per_node 2 train.py --output_dir out --deepspeed ds.json",
-        ),
-        holds=Example(
-            {"ds.json": _DS % '"auto"'},
-            "torchrun --nproc_per_node 2 train.py --output_dir out --deepspeed ds.json",
-        ),
+        fires=Example({"ds.json": _DS}, _COMMAND % "cosin"),
+        holds=Example({"ds.json": _DS}, _COMMAND % "cosine"),
         pains=(1, 17, 18),
     ),
 )

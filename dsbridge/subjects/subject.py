@@ -270,9 +270,10 @@ def _about_the_script(refused: Refused) -> bool:
 
 def _new(refused: Refused, before: list[Refused]) -> bool:
     """Whether it is about other fields than those before; one that names none may follow from them."""
-    seen = {field for one in before for field in one.fields}
+    seen = {field.removeprefix("ds.") for one in before for field in one.fields}
     known = any(one.rule.code == refused.rule.code for one in before)
-    return not known and bool(refused.fields) and not seen.intersection(refused.fields)
+    own = {field.removeprefix("ds.") for field in refused.fields}
+    return not known and bool(own) and not seen.intersection(own)
 
 
 def ds_path(path: str) -> Path_:

@@ -15,6 +15,9 @@ from dsbridge.values import UNSET, Unknown
 # What an optimizer step sees follows from these, unless the total is written too.
 _BATCH = ("gradient_accumulation_steps", "train_micro_batch_size_per_gpu")
 
+# Accelerate refuses a YAML that says these beside a config, so there is no more to say of them.
+_REFUSED = {"ACC170": "ACC159", "ACC171": "ACC159", "ACC172": "ACC159"}
+
 
 class Wish(NamedTuple):
     """One value that lost.
@@ -63,6 +66,8 @@ def _unheard(subject: Subject) -> Iterator[Wish]:
         name = str(note.origin)
         holds = _holds(subject, key)
         if not name or isinstance(note.before, Unknown) or alike(note.before, holds):
+            continue
+        if subject.refusal(_REFUSED.get(note.rule.code, "")):
             continue
         source, wrote = _said(subject, name, key)
         if source is None:
@@ -155,3 +160,8 @@ def instead(wish: Wish) -> str:
     if wish.holds is UNSET or isinstance(wish.holds, dict | list):
         return f"`{wish.key}`{where} decides" if wish.winner else f"nobody passes it on to `{wish.key}`"
     return f"`{wish.key}` is {wish.holds!r}{where}"
+
+
+def written_number(value: Any) -> int | float | None:
+    """A plain number, as a file holds it; None for anything else."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None

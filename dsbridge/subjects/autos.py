@@ -1,0 +1,158 @@
+"""Who fills an "auto", and what becomes of one that nobody fills: the prediction itself is asked, with the
+smallest config that holds it, once for each key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from dsbridge.explaining import engine_defaults
+from dsbridge.plugins import Registry
+from dsbridge.reading import Files
+from dsbridge.subjects.subject import Subject
+from dsbridge.subjects.unit import Unit
+from dsbridge.trees import store
+from dsbridge.values import UNSET
+
+FILLED, REFUSED, DROPPED, KEPT = "filled", "refused", "dropped", "kept"
+_XTUNER = """from mmengine.optim import AmpOptimWrapper
+from torch.optim import AdamW
+
+model = dict(type='model')
+env_cfg = dict(dist_cfg=dict(backend='nccl'))
+train_dataloader = dict(batch_size=1, dataset=dict(type='rows'))
+optim_wrapper = dict(type=AmpOptimWrapper, optimizer=dict(type=AdamW, lr=1e-4))
+train_cfg = dict(type='TrainLoop', max_epochs=1)
+"""
+_YAML = """compute_environment: LOCAL_MACHINE
+distributed_type: DEEPSPEED
+deepspeed_config:
+  deepspeed_config_file: ds.json
+num_processes: 2
+"""
+_ACCELERATE = """import torch
+from accelerate import Accelerator
+from accelerate.utils import DummyOptim, DummyScheduler
+
+accelerator = Accelerator()
+optimizer = {optimizer}
+loader = torch.utils.data.DataLoader(rows, batch_size=1)
+model, optimizer, loader{name} = accelerator.prepare(model, optimizer, loader{name})
+"""
+_LOOP = ("DummyOptim(model.parameters(), lr=1e-4)", "torch.optim.AdamW(model.parameters(), lr=1e-4)")
+_SCHEDULER = "scheduler = DummyScheduler(optimizer, total_num_steps=10, warmup_num_steps=1)\nloader ="
+# What must stand around a key, so that nothing but its "auto" is odd.
+_AROUND: Mapping[str, Mapping[str, Any]] = {
+    "optimizer": {"type": "AdamW", "params": {"lr": 1e-4}},
+    "scheduler": {"type": "WarmupDecayLR", "params": {"total_num_steps": 10}},
+    "fp16": {"enabled": True},
+    "bf16": {"enabled": True},
+    "zero_optimization.offload_param": {"device": "cpu"},
+    "zero_optimization.offload_optimizer": {"device": "cpu"},
+}
+
+
+class Fate(NamedTuple):
+    """What one framework does with it. default: DeepSpeed's, for one that it drops; why: of a refusal."""
+
+    framework: str
+    title: str
+    kind: str
+    default: Any = UNSET
+    why: str = ""
+
+
+_SAME = {"llamafactory": "trainer"}  # LLaMA-Factory fills as the Trainer does, by the same rules
+_CACHE: dict[tuple[int, str, tuple[tuple[str, str], ...]], tuple[Fate, ...]] = {}
+
+
+def fates(known: Registry, path: str, versions: Mapping[str, str]) -> tuple[Fate, ...]:
+    """What becomes of an "auto" at a path, by framework; DeepSpeed alone is the last."""
+    key = (id(known), path, tuple(sorted(versions.items())))
+    if key not in _CACHE:
+        _CACHE[key] = tuple(_fates(known, path, versions))
+    return _CACHE[key]
+
+
+def fate_in(known: Registry, framework: str, path: str, versions: Mapping[str, str]) -> Fate | None:
+    """What one framework does with it; None for a framework that is not asked."""
+    name = _SAME.get(framework, framework)
+    return next((fate for fate in fates(known, path, versions) if fate.framework == name), None)
+
+
+def _fates(known: Registry, path: str, versions: Mapping[str, str]) -> Iterator[Fate]:
+    for name, unit in _units(path, versions):
+        plain = Subject(unit._replace(files=unit.files.over({"ds.json": _config(path, auto=False)})), known)
+        yield _fate(name, Subject(unit, known), plain, path)
+
+
+def _units(path: str, versions: Mapping[str, str]) -> Iterator[tuple[str, Unit]]:
+    """The smallest input of each framework."""
+    files = Files(memory={
+        "ds.json": _config(path, auto=True), "config.py": _XTUNER, "a.yaml": _YAML, "loop.py": _loop(path),
+    })  # fmt: skip
+    flags = ("--output_dir", "o", "--deepspeed", "ds.json")
+    commands = {
+        "trainer": ("torchrun", "--nproc_per_node", "2", "train.py", *flags),
+        "accelerate": ("accelerate", "launch", "--config_file", "a.yaml", "loop.py"),
+        "xtuner": ("xtuner", "train", "config.py", "--deepspeed", "ds.json"),
+    }
+    for name, command in commands.items():
+        yield name, Unit(files, (), command, versions=versions)
+    yield "deepspeed", Unit(files, ("ds.json",), (), "deepspeed", versions=versions)
+
+
+def _loop(path: str) -> str:
+    block = path.partition(".")[0]
+    text = _ACCELERATE.format(
+        optimizer=_LOOP[block != "optimizer"], name=", scheduler" if block == "scheduler" else ""
+    )
+    return text.replace("loader =", _SCHEDULER, 1) if block == "scheduler" else text
+
+
+def _config(path: str, *, auto: bool) -> str:
+    from dsbridge.subjects.dsfile import strict_text
+
+    config: dict[str, Any] = {"zero_optimization": {"stage": 3}, "train_micro_batch_size_per_gpu": 1}
+    for block, inside in _AROUND.items():
+        if path.startswith(f"{block}."):
+            for name, value in inside.items():
+                store(config, f"{block}.{name}", dict(value) if isinstance(value, dict) else value)
+    if auto:
+        store(config, path, "auto")
+    return strict_text(config)
+
+
+def _fate(name: str, subject: Subject, plain: Subject, path: str) -> Fate:
+    title = subject.known.frameworks[name].title
+    explanation = subject.explanation
+    if explanation is None or plain.explanation is None:
+        return Fate(name, title, FILLED)  # nobody knows
+    steps = explanation.result.steps.get(f"ds.{path}", ())
+    if any(step.before == "auto" and step.after != "auto" for step in steps):
+        return Fate(name, title, FILLED)
+    usual = {refused.rule.code for refused in plain.refusals}
+    new = [refused for refused in subject.refusals if refused.rule.code not in usual]
+    if new:
+        return Fate(name, title, REFUSED, why=f"{new[0].type} ({new[0].rule.code})")
+    story = subject.stories.get(path)
+    if story is not None and story.value != "auto":
+        return Fate(name, title, DROPPED, default_of(subject, path))
+    return Fate(name, title, KEPT)
+
+
+def default_of(subject: Subject, path: str) -> Any:
+    """What DeepSpeed takes for a key that it dropped; UNSET if its classes do not say."""
+    assert subject.explanation is not None
+    value = subject.effective(path)
+    return engine_defaults(subject.explanation).get(path, UNSET) if value in (UNSET, "auto") else value
+
+
+def autos(value: Any, start: str = "") -> Iterator[str]:
+    """Paths of a config that hold "auto"."""
+    for key, item in value.items() if isinstance(value, Mapping) else ():
+        path = f"{start}.{key}" if start else str(key)
+        if item == "auto":
+            yield path
+        elif isinstance(item, Mapping) and "." not in str(key):
+            yield from autos(item, path)
