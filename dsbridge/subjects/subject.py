@@ -62,6 +62,18 @@ class Subject:
         """Its name; "" while nobody knows who reads the config."""
         return self.input.framework.name if self.input else ""
 
+    @property
+    def launchers(self) -> tuple[str, ...]:
+        """The programs that start the training, outermost first; none for files without a command."""
+        if self.input is None or self.input.setup.assumed:
+            return ()
+        return self.input.setup.launchers
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The variables that a command sets, or that the files of its launcher say."""
+        return self.input.setup.given_environ if self.input else NOTHING
+
     @cached_property
     def rendered(self) -> Explanation | None:
         """Of a dsbridge.yaml: the prediction of what it is rendered to for the target; without one, only the
