@@ -47,7 +47,7 @@ def _gathers(subject: Subject) -> bool:
 
 
 def _adapter(subject: Subject) -> bool:
-    kind = subject.spec.get("finetuning.type", "")
+    kind = subject.spec.get("finetuning.method", "")
     return kind in _ADAPTERS or subject.tree("script.asks.adapter") is True
 
 
