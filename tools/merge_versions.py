@@ -4,7 +4,8 @@
 
 writes `dsbridge/deepspeed/key_versions.json`: of the keys that a spec can write, those a version does not
 know; `strict_keys.json`: all keys of the blocks in which DeepSpeed refuses an unknown one; and
-`fields.json`: every field of every block with the versions in which it is so, for the prediction.
+`fields.json`: every field of every block with the versions in which it is so, for the prediction;
+`zero_reads.json`: the stages that read each key of `zero_optimization` (tools/harvest_zero_reads.py).
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ RECORDED = ROOT / "tests" / "recorded" / "deepspeed" / "zero_fields"
 TABLE = ROOT / "dsbridge" / "deepspeed" / "key_versions.json"
 STRICT = TABLE.with_name("strict_keys.json")
 FIELDS = TABLE.with_name("fields.json")
+READS = TABLE.with_name("zero_reads.json")
+READS_RECORDED = RECORDED.with_name("zero_reads")
 # a block's own name in the JSON -> where its model was harvested
 NESTED = {"tensor_parallel.tensor_parallel": "tensor_parallel.tp"}
 
@@ -136,6 +139,36 @@ def fields() -> dict[str, Any]:
     }
 
 
+def zero_reads() -> dict[str, Any]:
+    """The stages that read each key of `zero_optimization`, for those that any stage reads.
+
+    A key that only a rare set-up reads, such as `zenflow`, is in no run and so not in the table.
+    """
+    found = {name: _reads(name) for name in harvests()}
+    versions = list(found)
+    keys = sorted({key for rows in found.values() for key in rows})
+    newest = harvests()[versions[-1]]["blocks"]["zero_optimization"]["fields"]
+    defaults = {row["alias"] or row["name"]: row["default"] for row in newest}
+    return {
+        "generator": "tools/merge_versions.py from tests/recorded/deepspeed/zero_reads",
+        "versions": versions,
+        "keys": {
+            key: ranges({v: {"stages": rows[key]} for v, rows in found.items() if key in rows}, versions)
+            for key in keys
+        },
+        "defaults": {key: defaults[key] for key in keys if key in defaults},
+    }
+
+
+def _reads(version: str) -> dict[str, list[int]]:
+    recorded = json.loads((READS_RECORDED / f"{version}.json").read_text())
+    keys: dict[str, list[int]] = {}
+    for stage, names in recorded["reads"].items():
+        for name in names:
+            keys.setdefault(name, []).append(int(stage))
+    return keys
+
+
 def _block(found: dict[str, dict[str, Any]], versions: list[str]) -> dict[str, Any]:
     """How the block is read (a model, or key by key), and its fields in their order."""
     names = ("source", "class", "extra", "validators")
@@ -175,3 +208,4 @@ if __name__ == "__main__":
     FIELDS.write_text(json.dumps(fields(), indent=1) + "\n", encoding="utf-8")
     TABLE.write_text(json.dumps(merged(), indent=1) + "\n", encoding="utf-8")
     STRICT.write_text(json.dumps(strict(), indent=1) + "\n", encoding="utf-8")
+    READS.write_text(json.dumps(zero_reads(), indent=1) + "\n", encoding="utf-8")

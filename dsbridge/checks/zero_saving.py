@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dsbridge.diagnostics import Code, Diagnostic, Severity
-from dsbridge.rules import Evidence
+from dsbridge.rules import Evidence, numbers
 from dsbridge.subjects.contract import Check, Example
 from dsbridge.subjects.subject import Subject
 from dsbridge.subjects.zero import ZERO, said, stage
@@ -19,13 +19,15 @@ NOT_GATHERED = Code(
 _KEY = f"{ZERO}.stage3_gather_16bit_weights_on_model_save"
 _TRAINERS = ("trainer", "llamafactory")
 _ADAPTERS = ("lora", "oft", "qlora", "dora")
+# transformers: 4.48.0 to 4.52.4 gather an adapter as they do a model, 5.6.0 and 5.23.0 whatever the key says
+_GATHERS_ADAPTERS = (4, 53)
 
 
 def _run(subject: Subject) -> Iterator[Diagnostic]:
     if stage(subject) != 3 or subject.framework == "xtuner" or _gathers(subject):
         return
     trains = subject.framework in _TRAINERS
-    if trains and (_adapter(subject) or subject.tree("args.save_strategy") == "no"):
+    if trains and (_adapter_gathered(subject) or subject.tree("args.save_strategy") == "no"):
         return
     found = said(subject, _KEY) or said(subject, _KEY.replace("stage3_", ""))
     at = found or said(subject, f"{ZERO}.stage")
@@ -46,6 +48,11 @@ def _gathers(subject: Subject) -> bool:
     return any(value is True or str(value).lower() in ("true", "1") for value in values)
 
 
+def _adapter_gathered(subject: Subject) -> bool:
+    have = subject.versions.get("transformers", "")
+    return _adapter(subject) and (not have or numbers(have) >= _GATHERS_ADAPTERS)
+
+
 def _adapter(subject: Subject) -> bool:
     kind = subject.spec.get("finetuning.method", "")
     return kind in _ADAPTERS or subject.tree("script.asks.adapter") is True
@@ -53,8 +60,9 @@ def _adapter(subject: Subject) -> bool:
 
 def _effect(subject: Subject) -> str:
     if subject.framework in _TRAINERS:
+        file = "adapter_model.safetensors" if _adapter(subject) else "model.safetensors"
         return (
-            "every checkpoint has no model.safetensors, only the shards of all ranks with their optimizer "
+            f"every checkpoint has no {file}, only the shards of all ranks with their optimizer "
             "states; `zero_to_fp32.py` in its folder makes weights of them"
         )
     if subject.framework == "accelerate":
@@ -83,6 +91,14 @@ CHECKS = (
                 "trainer.py",
                 "4116",
                 "stage3_gather_16bit_weights_on_model_save=false. Saving the full checkpoint instead, use",
+                "",
+            ),
+            Evidence(
+                "transformers",
+                "5.23.0",
+                "trainer.py",
+                "4110",
+                "self.deepspeed._zero3_consolidated_16bit_state_dict(exclude_frozen_parameters=True)",
                 "",
             ),
             Evidence(

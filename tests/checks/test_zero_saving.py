@@ -50,6 +50,14 @@ def test_an_adapter_is_gathered_by_itself() -> None:
     assert found("CK320", {"a.yaml": _LF % "full", **ds}, "llamafactory-cli train a.yaml")
 
 
+@pytest.mark.parametrize(("version", "told"), [("4.52.4", True), ("5.6.0", False)])
+def test_old_transformers_lose_the_adapter_too(version: str, told: bool) -> None:
+    files = {"a.yaml": _LF % "lora", "ds.json": _DS % (3, "")}
+    findings = found("CK320", files, "llamafactory-cli train a.yaml", versions={"transformers": version})
+    assert bool(findings) is told
+    assert all("adapter_model.safetensors" in one.message for one in findings)
+
+
 def test_accelerate_depends_on_the_script() -> None:
     (one,) = found("CK320", {"a.yaml": _YAML % "false"})
     assert one.severity.value == "info"
