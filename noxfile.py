@@ -89,6 +89,7 @@ def oracle(session: nox.Session, env: str) -> None:
     """Rules against the installed packages: quotes, recorded cases once more, two real ranks."""
     python = shared_environment(session, env)
     session.run(python, "-m", "conformance.oracle.quotes")
+    session.run(python, "-m", "conformance.oracle.keys")
     session.run(python, "-m", "conformance.oracle", "--env", env, *session.posargs)
     session.run(python, "-m", "conformance.oracle.verifying", "--env", env)
     if not session.posargs:  # a quarter of an hour; `-- --every 8` is a quick look without it
