@@ -78,7 +78,9 @@ def _names(unit: Unit) -> set[str]:
 def _stand_in(unit: Unit) -> str:
     """The script that the arguments belong to; "" if they leave it open."""
     words = " ".join(unit.command).replace("=", " ").split()
-    if any(flag in words for flag in _LLAMAFACTORY_FLAGS):
+    files = [word for word in words if word.endswith((".yaml", ".yml")) and unit.files.has(word)]
+    theirs = any("finetuning_type" in unit.files.text(name) for name in files)
+    if theirs or any(flag in words for flag in _LLAMAFACTORY_FLAGS):
         return _LLAMAFACTORY
     if any(flag in words for flag in _TRAINER_FLAGS):
         return _TRAINER
