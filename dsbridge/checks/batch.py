@@ -7,6 +7,7 @@ from typing import Any
 
 from dsbridge.diagnostics import Code, Diagnostic, Severity
 from dsbridge.provenance import Source
+from dsbridge.resolve import Refused
 from dsbridge.subjects.batch import MICRO, STEPS, TOTAL, Batch, usual
 from dsbridge.subjects.contract import Check, Example
 from dsbridge.subjects.subject import Subject
@@ -47,11 +48,17 @@ def _elastic(subject: Subject) -> bool:
     return subject.written("elasticity.enabled") is True
 
 
+def _stop(subject: Subject) -> Refused | None:
+    """DeepSpeed's own check, also where a framework's stands before it."""
+    every = (*subject.refusals, *filter(None, [subject.refusal(*_RULES)]))
+    return next((refused for refused in every if refused.rule.code in _RULES), None)
+
+
 def _place(subject: Subject) -> tuple[str, Source | None]:
     """The key and place of the rule's own finding, which this one replaces; else of the total."""
-    for refused in subject.refusals:
-        if refused.rule.code in _RULES and refused.fields:
-            return refused.fields[0], subject.place(refused.fields[0])
+    refused = _stop(subject)
+    if refused is not None and refused.fields:
+        return refused.fields[0], subject.place(refused.fields[0])
     return TOTAL, subject.at(f"ds.{TOTAL}")
 
 
@@ -59,7 +66,7 @@ def _product(subject: Subject) -> Iterator[Diagnostic]:
     batch = _batch(subject)
     if batch is None or batch.total is None or _elastic(subject) or subject.written(TOTAL) is UNSET:
         return
-    stopped = any(refused.rule.code in _RULES for refused in subject.refusals)
+    stopped = _stop(subject) is not None
     if batch.ranks is not None and (stopped or subject.input is None) and not batch.fits(batch.ranks):
         yield _wrong(subject, batch)
     elif batch.ranks is None and not batch.worlds():

@@ -57,7 +57,7 @@ def test_a_guide_is_read_block_by_block() -> None:
 def test_findings_stand_where_the_guide_says_it() -> None:
     found = {(d.code, d.file, d.line, d.column) for d in check({"notes.md": GUIDE}, "notes.md")}
     assert ("CK120", "notes.md", 7, 46) in found
-    assert {(code, line) for code, _, line, _ in found if code == "EX005"} == {("EX005", 23)}
+    assert {(code, line) for code, _, line, _ in found if code == "CK108"} == {("CK108", 23)}
 
 
 def test_a_part_of_a_config_is_not_blamed_for_its_comments() -> None:
@@ -72,7 +72,7 @@ def test_a_guide_may_leave_things_open() -> None:
 
 def test_a_chat_answer_without_fences(tmp_path: Path) -> None:
     found = check({"-": '"zero_optimization": {"stage": 9}\n'}, "-")
-    assert [(d.code, d.file, d.line) for d in found] == [("EX005", "-", 1)]
+    assert [(d.code, d.file, d.line) for d in found] == [("CK108", "-", 1)]
 
 
 def test_the_commands_of_a_script_are_placed_in_it() -> None:
