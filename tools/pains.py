@@ -41,9 +41,9 @@ def pains_page(stamp: str) -> str:
     """The table."""
     lines = [stamp, "# Pains", ""]
     lines += [
-        "What users of DeepSpeed through fine-tuning frameworks ask about most, from their threads, ranked by",
-        "how many there are, how silent the mistake is, and how well it can be seen before a launch. EX005 is",
-        "the check that tells every refusal; the rules in brackets predict it (`dsbridge rule CODE`).",
+        "What users of DeepSpeed through fine-tuning frameworks ask about most, from their threads, ranked",
+        "by how many there are, how silent it is, and how well it can be seen before a launch. EX005",
+        "is the check that tells every refusal; the rules in brackets predict it (`dsbridge rule CODE`).",
         "",
     ]
     lines += ["| | symptom | caught by | beyond a static look | threads |", "|--|--|--|--|--|"]
