@@ -63,7 +63,7 @@ def _product(subject: Subject) -> Iterator[Diagnostic]:
     batch = _batch(subject)
     if batch is None or batch.total is None or _elastic(subject) or subject.written(TOTAL) is UNSET:
         return
-    stopped = any(refused.rule.code in _RULES for refused in subject.refusals)
+    stopped = bool(subject.refusals)  # of several reasons about one field only the first is kept
     if batch.ranks is not None and (stopped or subject.input is None) and not batch.fits(batch.ranks):
         yield _wrong(subject, batch)
     elif batch.ranks is None and not batch.worlds():

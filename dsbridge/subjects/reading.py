@@ -78,18 +78,13 @@ def _names(unit: Unit) -> set[str]:
 def _stand_in(unit: Unit) -> str:
     """The script that the arguments belong to; "" if they leave it open."""
     words = " ".join(unit.command).replace("=", " ").split()
-    if any(flag in words for flag in _LLAMAFACTORY_FLAGS) or any(_says_so(unit, word) for word in words):
+    files = [word for word in words if word.endswith((".yaml", ".yml")) and unit.files.has(word)]
+    theirs = any("finetuning_type" in unit.files.text(name) for name in files)
+    if theirs or any(flag in words for flag in _LLAMAFACTORY_FLAGS):
         return _LLAMAFACTORY
     if any(flag in words for flag in _TRAINER_FLAGS):
         return _TRAINER
     return _ACCELERATE if "accelerate" in words or "accelerate.commands.launch" in words else ""
-
-
-def _says_so(unit: Unit, word: str) -> bool:
-    """Whether a word names a YAML with a key that only LLaMA-Factory has."""
-    if not word.endswith((".yaml", ".yml")) or not unit.files.has(word):
-        return False
-    return any(line.startswith("finetuning_type:") for line in unit.files.text(word).splitlines())
 
 
 def _word(unit: Unit, script: str) -> Source | None:

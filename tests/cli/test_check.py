@@ -45,7 +45,7 @@ def codes(outcome: Any) -> list[str]:
 def test_text_ends_with_the_count(here: Path, dsbridge: Callable[..., Any]) -> None:
     outcome = dsbridge("check", *COMMAND)
     assert outcome.code == 1
-    assert outcome.out.startswith("ds.json:2:2: error EX005 refused: HF Trainer stops with ValueError")
+    assert outcome.out.startswith("ds.json:2:2: error CK205 values-disagree")
     assert outcome.out.endswith("\n\n1 error, 1 note in the command; --all shows the notes\n")
     assert "\x1b" not in outcome.out
     assert "info EX010" in dsbridge("check", "--all", *COMMAND).out
@@ -59,22 +59,22 @@ def test_json_follows_its_schema(here: Path, dsbridge: Callable[..., Any], given
 
 
 def test_json_has_the_notes_too(here: Path, dsbridge: Callable[..., Any]) -> None:
-    assert codes(dsbridge("check", "--format", "json", *COMMAND)) == ["EX010", "EX005"]
+    assert codes(dsbridge("check", "--format", "json", *COMMAND)) == ["EX010", "CK205"]
 
 
 def test_github_and_sarif(here: Path, dsbridge: Callable[..., Any]) -> None:
     outcome = dsbridge("check", "--format", "github", *COMMAND)
-    assert outcome.out.startswith("::error file=ds.json,line=2,col=2,title=EX005 refused::")
+    assert outcome.out.startswith("::error file=ds.json,line=2,col=2,title=CK205 values-disagree::")
     assert outcome.code == 1
     assert dsbridge("check", "--format", "sarif", *COMMAND).json["version"] == "2.1.0"
 
 
 def test_select_and_ignore(here: Path, dsbridge: Callable[..., Any]) -> None:
     asked = ("check", "--format", "json")
-    assert codes(dsbridge(*asked, "--ignore", "EX010", *COMMAND)) == ["EX005"]
-    assert codes(dsbridge(*asked, "--ignore", "ex01,EX005", *COMMAND)) == []
+    assert codes(dsbridge(*asked, "--ignore", "EX010", *COMMAND)) == ["CK205"]
+    assert codes(dsbridge(*asked, "--ignore", "ex01,CK205", *COMMAND)) == []
     assert codes(dsbridge(*asked, "--select", "EX010", *COMMAND)) == ["EX010"]
-    assert dsbridge(*asked, "--ignore", "EX005", *COMMAND).code == 0
+    assert dsbridge(*asked, "--ignore", "CK205", *COMMAND).code == 0
 
 
 def test_a_code_that_nobody_has(here: Path, dsbridge: Callable[..., Any]) -> None:
@@ -89,10 +89,10 @@ def test_a_code_that_nobody_has(here: Path, dsbridge: Callable[..., Any]) -> Non
 
 def test_settings_ignore_weigh_and_say_facts(here: Path, dsbridge: Callable[..., Any]) -> None:
     asked = ("check", "--format", "json", *COMMAND)
-    (here / ".dsbridge.toml").write_text('severity = {EX005 = "warning"}')
+    (here / ".dsbridge.toml").write_text('severity = {CK205 = "warning"}')
     assert dsbridge(*asked).code == 0
     forget()
-    (here / ".dsbridge.toml").write_text('per-file-ignores = {"ds.json:*gradient_acc*" = ["EX005"]}')
+    (here / ".dsbridge.toml").write_text('per-file-ignores = {"ds.json:*gradient_acc*" = ["CK205"]}')
     assert codes(dsbridge(*asked)) == ["EX010"]
     forget()
     (here / ".dsbridge.toml").write_text('target = "nobody"')
