@@ -21,7 +21,7 @@ from typing import Any
 from tools.harvest_fields import field, plain
 from tools.probe_keys import classes_of, read_keys
 
-# Where each block's pydantic model lives. Before 0.18 fp16 and bf16 were read key by key.
+# Where each block's pydantic model lives. Before 0.17.1 fp16 and bf16 were read key by key.
 MODELS = {
     "zero_optimization": ("deepspeed.runtime.zero.config", "DeepSpeedZeroConfig"),
     "zero_optimization.offload_param": (

@@ -64,19 +64,28 @@ def _rule(finding: Diagnostic) -> str:
 
 
 def _once(found: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
-    """Without what another finding says of the same key already: the first of the highest severity stays,
-    unless one of them knows a repair."""
-    best: dict[object, Diagnostic] = {}
-    for finding in found:
-        key = (finding.file, finding.line, finding.key) if finding.key and finding.file else finding
-        have = best.get(key)
-        if have is None or _weight(finding) < _weight(have):
-            best[key] = finding
-    yield from best.values()
+    """Without what another finding says better of the same key: a bare refusal beside a check, and a general
+    check beside one of its own for that mistake; never a graver one beside a lighter."""
+    beside: dict[object, list[Diagnostic]] = {}
+    for finding in dict.fromkeys(found):
+        beside.setdefault(_same(finding), []).append(finding)
+    for several in beside.values():
+        for finding in several:
+            grave, rank = _ORDER[finding.severity], _rank(finding)
+            if not any(_rank(other) < rank and _ORDER[other.severity] <= grave for other in several):
+                yield finding
 
 
-def _weight(finding: Diagnostic) -> tuple[int, bool]:
-    return _ORDER[finding.severity], finding.fix is None
+# the more general comes later
+_GENERAL = ("CK200", REFUSED.code)
+
+
+def _rank(finding: Diagnostic) -> int:
+    return _GENERAL.index(finding.code) + 1 if finding.code in _GENERAL else 0
+
+
+def _same(finding: Diagnostic) -> object:
+    return (finding.file, finding.line, finding.key) if finding.key and finding.file else finding
 
 
 def _key(finding: Diagnostic) -> tuple[Any, ...]:

@@ -47,12 +47,8 @@ def _elastic(subject: Subject) -> bool:
     return subject.written("elasticity.enabled") is True
 
 
-def _place(subject: Subject) -> tuple[str | None, Source | None]:
-    """The key and place of the rule's own finding, which this one replaces; else of the total. No key where
-    a second rule stops at the total, as the Trainer's comparison does: what is told of that stays, too."""
-    others = [one for one in subject.refusals if one.rule.code not in _RULES]
-    if any(field.rpartition(".")[2] == TOTAL for one in others for field in one.fields):
-        return None, subject.at(f"ds.{TOTAL}")
+def _place(subject: Subject) -> tuple[str, Source | None]:
+    """The key and place of the rule's own finding, which this one replaces; else of the total."""
     for refused in subject.refusals:
         if refused.rule.code in _RULES and refused.fields:
             return refused.fields[0], subject.place(refused.fields[0])
@@ -140,6 +136,7 @@ CHECKS = (
         fires=Example({"ds.json": _DS % 24}, facts={"world_size": 8}),
         holds=Example({"ds.json": _DS % 32}, facts={"world_size": 8}),
         pains=(4,),
+        explains=tuple(sorted(_RULES)),
     ),
     Check(
         code=WORLDS,

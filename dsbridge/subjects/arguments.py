@@ -33,9 +33,9 @@ class ArgumentFinding(NamedTuple):
 def argument_findings(subject: Subject) -> Iterator[ArgumentFinding]:
     """Of all frameworks that read a part of the input."""
     given = subject.input
-    if given is None or subject.explanation is None:
+    if given is None:
         return
-    reading = subject.explanation.input.reading
+    reading = given.reading
     for framework in subject.known.frameworks.values():
         if framework.written is None or framework.vocabulary is None:
             continue

@@ -10,7 +10,7 @@ from dsbridge.resolve import Refused
 from dsbridge.trees import lookup
 
 _PLACEHOLDER = re.compile(
-    r"\$|<.*>|^_+\w+_+$|^x{2,}$|\bx{3,}\b|^\.\.\.|\byour?_|/your|your_|\bpath/to\b|\{\{?\w+\}?\}|%\w",
+    r"\$|<[\w -]+>|^_+\w+_+$|^x{2,}$|\bx{3,}\b|^\.\.\.|\byour?_|/your|your_|\bpath/to\b|\{\{?\w+\}?\}",
     re.IGNORECASE,
 )
 _NOT_THERE = ("FileNotFoundError", "IsADirectoryError")

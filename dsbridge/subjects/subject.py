@@ -102,7 +102,13 @@ class Subject:
 
     @cached_property
     def explanation(self) -> Explanation | None:
-        """The prediction; for JSON with comments, that of the same JSON without them."""
+        """The prediction; for JSON with comments, that of the same JSON without them. None where a script or
+        a guide leaves open what it depends on."""
+        left_open = len(self.refusals) < len(self._refusals())
+        return None if left_open else self._predicted
+
+    @cached_property
+    def _predicted(self) -> Explanation | None:
         ds = self.ds
         if not self.input or ds is None or not ds.loose:
             return self.strict
@@ -123,7 +129,7 @@ class Subject:
         """Everything that would stop the run, in order, one for each cause: those behind the first that are
         about the same fields follow from it. Of a script or a guide, only what it does not leave open."""
         if self.unit.words or self.unit.guide:
-            trees = self.explanation.trees if self.explanation else {}
+            trees = self._predicted.trees if self._predicted else {}
             return tuple(settled(self._refusals(), trees))
         return tuple(self._refusals())
 
@@ -131,17 +137,23 @@ class Subject:
         found: list[Refused] = []
         if self.probe is not None and self.ds is not None:
             return at_fault(self.probe, self.ds)
-        if self.explanation is not self.strict and self.strict and self.strict.result.refused:
-            found.append(self.strict.result.refused)  # what is behind it follows from what was not read
-        if self.explanation is not None and (outcome := self.explanation.result).refused is not None:
+        predicted, strict = self._predicted, self.strict
+        if predicted is not strict and strict and strict.result.refused:
+            found.append(strict.result.refused)  # what is behind it follows from what was not read
+        if predicted is not None and (outcome := predicted.result).refused is not None:
             # without the DeepSpeed config that is named, what comes later is not what would happen
-            blind = self.ds is None and bool(lookup(self.explanation.trees, "dsfile.problem"))
+            blind = self.ds is None and bool(lookup(predicted.trees, "dsfile.problem"))
             for refused in (outcome.refused, *(() if blind else outcome.further)):
-                if self.script_assumed and _about_the_script(refused):
+                if self.script_assumed and self._prepares and _about_the_script(refused):
                     continue
                 if not found or _new(refused, found):
                     found.append(refused)
         return found
+
+    @property
+    def _prepares(self) -> bool:
+        """True where the script itself makes the optimizer and calls prepare(), not a Trainer."""
+        return self.input is not None and "trainer" not in self.input.reader.layers
 
     @property
     def script_assumed(self) -> bool:
@@ -184,7 +196,7 @@ class Subject:
     @property
     def versions(self) -> Mapping[str, str]:
         """Of every package that takes part: as said, else installed, else the newest recorded."""
-        known = self.explanation or self.probe
+        known = self._predicted or self.probe
         return known.versions if known else self.unit.versions
 
     def fact(self, name: str) -> Any:
