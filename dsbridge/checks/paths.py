@@ -34,7 +34,7 @@ def _run(subject: Subject) -> Iterator[Diagnostic]:
             f"{', and dsbridge was not told where that is' if given else ''}.",
             key=path.rpartition(".")[2],
             at=subject.at(path),
-            severity=Severity.WARNING if given else None,
+            severity=(Severity.WARNING if other else Severity.INFO) if given else None,
         )
         return
 

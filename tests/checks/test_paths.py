@@ -29,7 +29,10 @@ def test_the_bare_refusal_is_not_told_beside() -> None:
 
 def test_without_a_command_nobody_knows_the_folder() -> None:
     (found,) = told("CK520", {"y.yaml": f"{YAML}output_dir: o\ndeepspeed: examples/ds.json\n"})
-    assert (found.severity.value, found.file, found.line, found.key) == ("warning", "y.yaml", 8, "deepspeed")
+    assert (found.severity.value, found.file, found.line, found.key) == ("info", "y.yaml", 8, "deepspeed")
+    assert not told("EX005", {"y.yaml": f"{YAML}output_dir: o\ndeepspeed: examples/ds.json\n"})
+    near_by = {"y.yaml": f"{YAML}output_dir: o\ndeepspeed: examples/ds.json\n", "conf/ds.json": DS}
+    assert says("CK520", near_by).startswith("warning")
     (found,) = told("CK520", {
         "a.yaml": "distributed_type: DEEPSPEED\nnum_processes: 8\ndeepspeed_config:\n"
         "  deepspeed_config_file: ds.json\n"
