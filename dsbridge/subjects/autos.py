@@ -91,7 +91,7 @@ def _units(path: str, versions: Mapping[str, str]) -> Iterator[tuple[str, Unit]]
     files = Files(memory={
         "ds.json": _config(path, auto=True), "config.py": _XTUNER, "a.yaml": _YAML, "loop.py": _loop(path),
     })  # fmt: skip
-    flags = ("--output_dir", "o", "--deepspeed", "ds.json")
+    flags = ("--output_dir", "o", "--deepspeed", "ds.json", "--per_device_train_batch_size", "1")
     commands = {
         "trainer": ("torchrun", "--nproc_per_node", "2", "train.py", *flags),
         "accelerate": ("accelerate", "launch", "--config_file", "a.yaml", "loop.py"),
@@ -131,8 +131,8 @@ def _fate(name: str, subject: Subject, plain: Subject, path: str) -> Fate:
     steps = explanation.result.steps.get(f"ds.{path}", ())
     if any(step.before == "auto" and step.after != "auto" for step in steps):
         return Fate(name, title, FILLED)
-    usual = {refused.rule.code for refused in plain.refusals}
-    new = [refused for refused in subject.refusals if refused.rule.code not in usual]
+    usual = {refused.rule.code for refused in plain.stops}
+    new = [refused for refused in subject.stops if refused.rule.code not in usual]
     if new:
         return Fate(name, title, REFUSED, why=f"{new[0].type} ({new[0].rule.code})")
     story = subject.stories.get(path)

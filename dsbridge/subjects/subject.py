@@ -182,20 +182,24 @@ class Subject:
         story = self.stories.get(name[3:])
         return self.at(field) or (story.source if story else None)
 
+    @property
+    def stops(self) -> tuple[Refused, ...]:
+        """Every refusal that the prediction meets, those too that may follow from one before."""
+        found = self.explanation.result if self.explanation else None
+        return (found.refused, *found.further) if found and found.refused else ()
+
     def refusal(self, *codes: str) -> Refused | None:
         """The refusal by one of these rules, also where another one hides it."""
-        found = self.explanation.result if self.explanation else None
-        met = (found.refused, *found.further) if found else ()
-        return next((refused for refused in met if refused and refused.rule.code in codes), None)
+        return next((refused for refused in self.stops if refused.rule.code in codes), None)
 
     @cached_property
     def scripts(self) -> str:
         """The text of every Python file that is given or named, for what no reader looks for."""
         if self.input is None:
             return ""
-        setup = self.input.setup
+        setup, files = self.input.setup, self.unit.files  # without what was assumed
         names = dict.fromkeys((*setup.given, *setup.words.items, *self.unit.given))
-        return "\n".join(setup.files.text(n) for n in names if n.endswith(".py") and setup.files.has(n))
+        return "\n".join(files.text(name) for name in names if name.endswith(".py") and files.has(name))
 
     def file_value(self, name: str) -> Document | None:
         """A given YAML or JSON file as a document; None for another, or one that cannot be read."""
@@ -208,10 +212,11 @@ class Subject:
 
 
 def _new(refused: Refused, before: list[Refused]) -> bool:
-    """Whether it is about other fields than those before; one that names none may follow from them."""
+    """Whether it is about other fields than those before; one that names none, or the whole config, may
+    follow from them."""
     seen = {field.removeprefix("ds.") for one in before for field in one.fields}
     known = any(one.rule.code == refused.rule.code for one in before)
-    own = {field.removeprefix("ds.") for field in refused.fields}
+    own = {field.removeprefix("ds.") for field in refused.fields if field != "ds"}
     return not known and bool(own) and not seen.intersection(own)
 
 
