@@ -17,6 +17,7 @@ from dsbridge.values import UNSET
 DISAGREE = Code("CK205", "values-disagree", Severity.ERROR, "Config and arguments say different values.")
 _REFUSAL = "TR161"  # the Trainer's, and LLaMA-Factory's
 _LINE = re.compile(r"- ds (?P<key>[^=]+)=(?P<have>.*) vs hf (?P<label>.*?)=(?P<value>.*)", re.DOTALL)
+_STEPS = "gradient_accumulation_steps"
 # Arguments behind the Trainer's words for what it calculates, or takes from several.
 _BEHIND = {
     "train_batch_size (calculated)": ("per_device_train_batch_size", "gradient_accumulation_steps"),
@@ -111,8 +112,11 @@ def _fix(subject: Subject, pair: _Pair) -> Fix | None:
     assert subject.ds is not None
     have = lookup(subject.ds.value, pair.key)
     if pair.sure or (isinstance(have, str) and alike(have, pair.value)):  # the same number in quotes
-        edit = Edit(subject.ds.file, tuple(pair.key.split(".")), "set", "auto")
-        return Fix(f'write "auto" at {pair.key}', (edit,))
+        keys = [pair.key]
+        if pair.key == "train_batch_size" and subject.written(_STEPS) is UNSET:
+            keys.append(_STEPS)  # else Accelerate writes 1 there, and the three do not multiply
+        edits = (Edit(subject.ds.file, tuple(key.split(".")), "set", "auto") for key in keys)
+        return Fix(f'write "auto" at {" and ".join(keys)}', tuple(edits))
     value = written_number(have)
     file = _arguments_file(subject)
     if not file or value is None or len(pair.names) > 1 or pair.label != pair.names[0]:
