@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from dsbridge.deepspeed.meanings import NOTHING, UNREAD, meaning_of
 from dsbridge.diagnostics import Code, Diagnostic, Severity
-from dsbridge.subjects.autos import DROPPED, FILLED, KEPT, REFUSED, Fate, autos, default_of, fate_in, fates
+from dsbridge.subjects.autos import DROPPED, FILLED, KEPT, REFUSED, Fate, autos, default_of, fate_in, unfilled
 from dsbridge.subjects.contract import Check, Example
 from dsbridge.subjects.subject import Subject
 from dsbridge.values import UNSET
@@ -74,8 +74,8 @@ def _left(subject: Subject, path: str) -> str:
 
 def _lone(subject: Subject, path: str) -> Diagnostic | None:
     """Without one: what none of them fills."""
-    found = fates(subject.known, path, subject.unit.versions)
-    if any(fate.kind == FILLED or fate.why.endswith(_OTHER_FAULT) for fate in found):
+    found = unfilled(subject.known, path, subject.unit.versions)
+    if not found or any(fate.why.endswith(_OTHER_FAULT) for fate in found):
         return None
     stops = [f"{fate.title} stops with {fate.why}" for fate in found[:-1] if fate.kind == REFUSED]
     everywhere = all(fate.kind == REFUSED for fate in found)
