@@ -75,13 +75,14 @@ def conformance(session: nox.Session, env: str) -> None:
 @nox.session(venv_backend="none")
 @nox.parametrize("env", [nox.param(name, id=name) for name in ORACLE_ENVIRONMENTS])
 def oracle(session: nox.Session, env: str) -> None:
-    """Rules against the installed packages: quotes, recorded cases once more, two real ranks."""
+    """Rules and tables against the installed packages: quotes, a harvest, recorded cases, two real ranks."""
     # Not a virtual environment of nox's own: that would be a second copy, of up to 5 GB.
     venv = ROOT / ".nox" / f"conformance-{env}"
     if not venv.is_dir():
         session.run(sys.executable, "-m", "venv", str(venv))
     python = install_environment(session, env, venv)
     session.run(python, "-m", "conformance.oracle.quotes")
+    session.run(python, "-m", "conformance.oracle.tables")
     session.run(python, "-m", "conformance.oracle", "--env", env, *session.posargs)
     session.run(python, "-m", "conformance.oracle.verifying", "--env", env)
     if not session.posargs:  # a quarter of an hour; `-- --every 8` is a quick look without it

@@ -45,18 +45,22 @@ def check_units(
 def findings_of(unit: Unit, known: Registry, checks: Sequence[Check]) -> list[Diagnostic]:
     """Everything that is to be said of one unit, each mistake once."""
     subject = Subject(unit, known)
-    found = [*unit.found]
     if subject.input is None and subject.failure is not None:
-        return [unit.placed(d) for d in (*found, *subject.failure.diagnostics)]
-    found += subject.told
-    explained: list[str] = []
+        # a guide or a script leaves out much that a run needs
+        return [] if unit.guide or unit.words else [unit.placed(d) for d in subject.failure.diagnostics]
+    found = [*subject.told]
+    explained: set[str] = set()
     for check in checks:
-        said = list(check.run(subject))
-        found += said
-        explained += check.explains if said else ()
-    bare = tuple(f"({code})" for code in explained)
-    found = [one for one in found if one.code != REFUSED.code or not one.message.endswith(bare)]
+        told = list(check.run(subject))
+        explained.update(check.explains if told else ())
+        found += told
+    found = [finding for finding in found if _rule(finding) not in explained]
     return list(_once([unit.placed(finding) for finding in found]))
+
+
+def _rule(finding: Diagnostic) -> str:
+    """The rule behind a refusal."""
+    return finding.message.rpartition("(")[2].rstrip(")") if finding.code == REFUSED.code else ""
 
 
 def _once(found: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
@@ -88,14 +92,14 @@ def run_example(example: Example, known: Registry | None = None) -> Report:
     files = Files(memory=dict(example.files))
     command = (example.command,) if example.command else ()
     given = () if command else tuple(example.files)
-    units = units_of(
+    units, skipped = units_of(
         files, given, command, target=example.target, facts=example.facts, versions=example.versions
     )
-    return check_units(units, known)
+    return check_units(units, known)._replace(skipped=tuple(skipped))
 
 
-def to_json(report: Report) -> dict[str, Any]:
-    """The shape that the CLI contract fixes."""
+def to_json(report: Report, fixable: int = 0) -> dict[str, Any]:
+    """The shape that the CLI contract fixes. fixable: how many findings --fix repairs."""
     return {
         "files": list(report.units),
         "diagnostics": [finding.to_json() for finding in report.findings],
@@ -103,5 +107,6 @@ def to_json(report: Report) -> dict[str, Any]:
             **{severity.value: report.count(severity) for severity in Severity},
             "files": len(report.units),
             "skipped": len(report.skipped),
+            "fixable": fixable,
         },
     }

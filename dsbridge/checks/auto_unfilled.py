@@ -22,8 +22,8 @@ def _run(subject: Subject) -> Iterator[Diagnostic]:
     if subject.ds is None or "autotuning" in subject.ds.value:  # the autotuner fills some
         return
     for path in autos(subject.ds.value):
-        if path in _OWN_WORD:
-            continue
+        if path in _OWN_WORD or subject.place(f"ds.{path}") is None:
+            continue  # or a file that XTuner ships
         found = _lone(subject, path) if subject.unit.lone else _on_path(subject, path)
         if found is not None:
             yield found
@@ -46,7 +46,7 @@ def _on_path(subject: Subject, path: str) -> Diagnostic | None:
             at=subject.place(f"ds.{path}"),
             severity=Severity.ERROR,
         )
-    if subject.refusals:  # behind another stop only what holds in the smallest config is sure
+    if explanation.result.refused:  # behind another stop only what holds in the smallest config is sure
         becomes = _becomes(subject, fate) if fate and kind == DROPPED else ""
     else:
         becomes = _left(subject, path)

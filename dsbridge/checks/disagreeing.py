@@ -44,8 +44,15 @@ class _Pair(NamedTuple):
 def _run(subject: Subject) -> Iterator[Diagnostic]:
     for line in _lines(subject):
         pair = _pair(subject, line)
-        if pair is not None:
+        if pair is not None and not (pair.key == "train_batch_size" and _own_fault(subject)):
             yield _finding(subject, pair)
+
+
+def _own_fault(subject: Subject) -> bool:
+    """Whether the config's own three numbers do not multiply: that is to be put right first."""
+    three = ("train_batch_size", "train_micro_batch_size_per_gpu", _STEPS)
+    said = all(written_number(subject.written(name)) is not None for name in three)
+    return said and subject.refusal("DS158") is not None
 
 
 def _lines(subject: Subject) -> Iterator[object]:

@@ -6,20 +6,27 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
+from dsbridge.assumed import ASSUMED
 from dsbridge.deepspeed.layer import VERIFIED
 from dsbridge.diagnostics import Diagnostic, InputError
+from dsbridge.explaining import CODES as EXPLAINED
 from dsbridge.explaining import Explanation, explain_input
 from dsbridge.formats.document import Document, Path_
 from dsbridge.inputs import Input
+from dsbridge.language import paths_in
 from dsbridge.parsing import Parsed, parse_input
 from dsbridge.plugins import Registry
+from dsbridge.prediction import predict
 from dsbridge.provenance import Source
 from dsbridge.resolve import Refused
 from dsbridge.rules import NOTHING
 from dsbridge.spec.leaves import leaves
+from dsbridge.spec.load import load_file
 from dsbridge.stories import Story, engine_values
 from dsbridge.subjects.dsfile import DsFile, ds_file
-from dsbridge.subjects.opening import opened
+from dsbridge.subjects.left_open import settled
+from dsbridge.subjects.lone import at_fault, probed
+from dsbridge.subjects.reading import opened
 from dsbridge.subjects.unit import Unit
 from dsbridge.trees import lookup
 from dsbridge.values import UNSET, Unknown
@@ -41,8 +48,8 @@ class Subject:
     @cached_property
     def input(self) -> Input | None:
         """The input as its framework reads it; a script that a guide does not show is assumed."""
-        if self.unit.lone:
-            return None
+        if self.unit.lone or self.unit.text_only or self.unit.is_spec:
+            return self.rendered.input if self.rendered else None
         try:
             found, self.told = opened(self.unit, self.known)
         except InputError as error:
@@ -55,9 +62,42 @@ class Subject:
         """Its name; "" while nobody knows who reads the config."""
         return self.input.framework.name if self.input else ""
 
+    @property
+    def launchers(self) -> tuple[str, ...]:
+        """The programs that start the training, outermost first; none for files without a command."""
+        if self.input is None or self.input.setup.assumed:
+            return ()
+        return self.input.setup.launchers
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The variables that a command sets, or that the files of its launcher say."""
+        return self.input.setup.given_environ if self.input else NOTHING
+
+    @cached_property
+    def rendered(self) -> Explanation | None:
+        """Of a dsbridge.yaml: the prediction of what it is rendered to for the target; without one, only the
+        spec itself is looked at."""
+        if not self.unit.is_spec:
+            return None
+        unit = self.unit
+        try:
+            if unit.target:
+                found = predict(unit.given, (), unit.target, unit.facts, unit.versions, files=unit.files)
+                predicted = {code.code for code in EXPLAINED} - {ASSUMED.code}
+                self.told = tuple(d for d in found.diagnostics if d.code not in predicted)
+                return found
+            loaded = load_file(unit.files.folder / unit.given[0])
+            self.told = tuple(self.known.findings(loaded.spec))
+        except InputError as error:
+            self.failure = error
+        return None
+
     @cached_property
     def strict(self) -> Explanation | None:
         """The prediction for the files exactly as they are."""
+        if self.rendered:
+            return self.rendered
         return explain_input(self.input, self.known, onward=True) if self.input else None
 
     @cached_property
@@ -74,17 +114,53 @@ class Subject:
         return explain_input(found, self.known, onward=True)
 
     @cached_property
+    def probe(self) -> Explanation | None:
+        """Of a config that nobody names: what DeepSpeed itself makes of it."""
+        return probed(self.unit, self.ds, self.known) if self.unit.lone and self.ds else None
+
+    @cached_property
     def refusals(self) -> tuple[Refused, ...]:
         """Everything that would stop the run, in order, one for each cause: those behind the first that are
         about the same fields follow from it."""
         found: list[Refused] = []
-        again = [] if self.explanation is self.strict else [self.explanation]
-        for explanation in (self.strict, *again):
-            if explanation is not None and explanation.result.refused is not None:
-                for refused in (explanation.result.refused, *explanation.result.further):
-                    if not found or _new(refused, found):
-                        found.append(refused)
+        for refused in self.stops:
+            if self.script_assumed and _about_the_script(refused):
+                continue
+            if not found or self.probe is not None or _new(refused, found):
+                found.append(refused)
         return tuple(found)
+
+    @cached_property
+    def stops(self) -> tuple[Refused, ...]:
+        """Every refusal that is met, those too that may follow from one before. Of a script or a guide, only
+        what it does not leave open."""
+        if self.unit.words or self.unit.guide:
+            trees = self.explanation.trees if self.explanation else {}
+            return tuple(settled(self._stops(), trees))
+        return tuple(self._stops())
+
+    def _stops(self) -> list[Refused]:
+        found: list[Refused] = []
+        if self.probe is not None and self.ds is not None:
+            return at_fault(self.probe, self.ds)
+        if self.explanation is not self.strict and self.strict and self.strict.result.refused:
+            found.append(self.strict.result.refused)  # what is behind it follows from what was not read
+        if self.explanation is not None and (outcome := self.explanation.result).refused is not None:
+            found += (outcome.refused, *(() if self.blind else outcome.further))
+        return found
+
+    @property
+    def blind(self) -> bool:
+        """True where a DeepSpeed config is named that is not there: what comes later is not what would
+        happen with it."""
+        found = self.explanation
+        return self.ds is None and found is not None and bool(lookup(found.trees, "dsfile.problem"))
+
+    @property
+    def script_assumed(self) -> bool:
+        """True where nobody shows the training script: what it does is a guess."""
+        words = self.input.setup.words.items if self.input else ()
+        return words[:1] == (YOUR_SCRIPT,) or any(d.code == ASSUMED.code for d in self.told)
 
     @cached_property
     def parsed(self) -> Parsed | None:
@@ -121,7 +197,8 @@ class Subject:
     @property
     def versions(self) -> Mapping[str, str]:
         """Of every package that takes part: as said, else installed, else the newest recorded."""
-        return self.explanation.versions if self.explanation else self.unit.versions
+        known = self.explanation or self.probe
+        return known.versions if known else self.unit.versions
 
     def fact(self, name: str) -> Any:
         """What only a run knows (world_size, model.num_attention_heads, ...); UNSET while nobody does."""
@@ -182,12 +259,6 @@ class Subject:
         story = self.stories.get(name[3:])
         return self.at(field) or (story.source if story else None)
 
-    @property
-    def stops(self) -> tuple[Refused, ...]:
-        """Every refusal that the prediction meets, those too that may follow from one before."""
-        found = self.explanation.result if self.explanation else None
-        return (found.refused, *found.further) if found and found.refused else ()
-
     def refusal(self, *codes: str) -> Refused | None:
         """The refusal by one of these rules, also where another one hides it."""
         return next((refused for refused in self.stops if refused.rule.code in codes), None)
@@ -209,6 +280,15 @@ class Subject:
             return self.unit.files.json(name, comments=True) if name.endswith(".json") else None
         except InputError:
             return None
+
+
+# what Accelerate's rules call what a script makes and hands to prepare(); the name it has without a script
+_SCRIPT_SAYS = ("prepared.", "accelerator.")
+YOUR_SCRIPT = "YOUR_SCRIPT"
+
+
+def _about_the_script(refused: Refused) -> bool:
+    return any(path.startswith(_SCRIPT_SAYS) for path in paths_in(refused.rule.when))
 
 
 def _new(refused: Refused, before: list[Refused]) -> bool:
