@@ -174,7 +174,8 @@ def _hint(found: KeyFinding) -> str:
         return f"Write {found.instead}." if found.instead else "See `dsbridge schema --deepspeed VERSION`."
     if found.kind == "comment":
         return "Move it to the top level."
-    return f"Write `{found.instead}`." if found.instead else "Remove it."
+    where = " at the top level" if found.kind == "misplaced" and "." not in found.instead else ""
+    return f"Write `{found.instead}`{where}." if found.instead else "Remove it."
 
 
 def _fix(found: KeyFinding, subject: Subject) -> Fix | None:
