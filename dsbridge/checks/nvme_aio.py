@@ -46,7 +46,7 @@ def _plain(subject: Subject) -> Iterator[Diagnostic]:
     at = said(subject, f"{ZERO}.{name}.device")
     yield PLAIN(
         f"{name} goes to nvme and there is no aio block: one thread, a queue of 8, blocks of 1 MiB",
-        hint="Measure with `ds_nvme_tune` and write what it says into an aio block; libaio must be installed.",
+        hint="Measure with `ds_nvme_tune` and write what it says into an aio block. libaio must be there.",
         key=at.key if at else f"{ZERO}.{name}.device",
         at=at.at if at else None,
     )
