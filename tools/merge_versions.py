@@ -142,7 +142,7 @@ def fields() -> dict[str, Any]:
 def zero_reads() -> dict[str, Any]:
     """The stages that read each key of `zero_optimization`, for those that any stage reads.
 
-    A key that no run read (nobody reads `allgather_partitions`) is not in the table.
+    A key that only a rare set-up reads, such as `zenflow`, is in no run and so not in the table.
     """
     found = {name: _reads(name) for name in harvests()}
     versions = list(found)

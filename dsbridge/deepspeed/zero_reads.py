@@ -1,7 +1,7 @@
 """Which keys of `zero_optimization` DeepSpeed reads at which stage, by version.
 
 `zero_reads.json` is harvested from runs of the real engine (tools/harvest_zero_reads.py, merged by
-tools/merge_versions.py).
+tools/merge_zero_reads.py).
 """
 
 from __future__ import annotations
