@@ -2,7 +2,8 @@
 
 `nox -s conformance` runs all three, `nox -s "conformance(hf)"` one, and everything after `--` goes
 to `python -m conformance.run` (`--write`, `--only EXAMPLE`, `--target T`). `nox -s "oracle(hf-old)"`
-does the same for `python -m conformance.oracle`, which also has environments of older versions.
+does the same for `python -m conformance.oracle`, which also has environments of older versions, and
+`nox -s "ds_configs(hf)"` for `python -m conformance.ds_configs`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import nox
 
 ROOT = Path(__file__).resolve().parent
 ENVIRONMENTS = ("hf", "llamafactory", "xtuner")
+# one of each DeepSpeed: 0.19.8, 0.18.4, 0.16.9
+DS_CONFIG_ENVIRONMENTS = ("hf", "llamafactory", "hf-old")
 ORACLE_ENVIRONMENTS = ("hf", "hf-old", "llamafactory", "llamafactory-old", "xtuner", "trl", "trl-old")
 # Only downloads are tried again; a build or a conflict fails at once, because it would fail again.
 DOWNLOAD = ("--quiet", "--retries", "5", "--timeout", "180")
@@ -64,6 +67,14 @@ def install_environment(session: nox.Session, env: str, venv: Path) -> str:
     return python
 
 
+def shared_environment(session: nox.Session, env: str) -> str:
+    """The Python of conformance(env): another environment would be a second copy, of up to 5 GB."""
+    venv = ROOT / ".nox" / f"conformance-{env}"
+    if not venv.is_dir():
+        session.run(sys.executable, "-m", "venv", str(venv))
+    return install_environment(session, env, venv)
+
+
 @nox.session
 @nox.parametrize("env", [nox.param(name, id=name) for name in ENVIRONMENTS])
 def conformance(session: nox.Session, env: str) -> None:
@@ -75,14 +86,19 @@ def conformance(session: nox.Session, env: str) -> None:
 @nox.session(venv_backend="none")
 @nox.parametrize("env", [nox.param(name, id=name) for name in ORACLE_ENVIRONMENTS])
 def oracle(session: nox.Session, env: str) -> None:
-    """Rules against the installed packages: quotes, recorded cases once more, two real ranks."""
-    # Not a virtual environment of nox's own: that would be a second copy, of up to 5 GB.
-    venv = ROOT / ".nox" / f"conformance-{env}"
-    if not venv.is_dir():
-        session.run(sys.executable, "-m", "venv", str(venv))
-    python = install_environment(session, env, venv)
+    """Rules and tables against the installed packages: quotes, a harvest, recorded cases, two real ranks."""
+    python = shared_environment(session, env)
     session.run(python, "-m", "conformance.oracle.quotes")
+    session.run(python, "-m", "conformance.oracle.tables")
+    session.run(python, "-m", "conformance.oracle.keys")
     session.run(python, "-m", "conformance.oracle", "--env", env, *session.posargs)
     session.run(python, "-m", "conformance.oracle.verifying", "--env", env)
     if not session.posargs:  # a quarter of an hour; `-- --every 8` is a quick look without it
         session.run(python, "-m", "conformance.oracle.real", "--env", env)
+
+
+@nox.session(venv_backend="none")
+@nox.parametrize("env", [nox.param(name, id=name) for name in DS_CONFIG_ENVIRONMENTS])
+def ds_configs(session: nox.Session, env: str) -> None:
+    """What real DeepSpeedConfig accepts, refuses and never reads, against the recordings."""
+    session.run(shared_environment(session, env), "-m", "conformance.ds_configs", *session.posargs)

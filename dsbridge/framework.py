@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,8 +11,9 @@ from dsbridge.diagnostics import Code, Diagnostic
 from dsbridge.version import __version__
 
 if TYPE_CHECKING:  # reading is imported by the commands that read, a spec by those that render
-    from dsbridge.reading import Reader
+    from dsbridge.reading import Reader, Reading, Setup
     from dsbridge.spec import ParallelSpec
+    from dsbridge.vocabulary import Vocabulary, Written
 
 
 class Base(NamedTuple):
@@ -73,6 +74,10 @@ class Framework(NamedTuple):
     decides: gives the keys of its own that decide what is trained (data, template), with their defaults: two
     inputs that differ in one do not train the same.
     deepspeed_builds: whether DeepSpeed may build optimizer and scheduler from blocks of its config.
+    vocabulary: for installed versions and a surface, the names that may be written there, those that other
+    versions have, and what becomes of one that nobody has; None for a surface that it does not know.
+    surfaces: the names of those that are always there; `vocabulary` may know more (a class of TRL's).
+    written: the names that an input has, each with its surface and place.
     """
 
     name: str
@@ -86,6 +91,9 @@ class Framework(NamedTuple):
     fsdp: bool = True
     decides: Callable[[], Mapping[str, Any]] | None = None
     deepspeed_builds: bool = True
+    vocabulary: Callable[[Mapping[str, str], str], Vocabulary | None] | None = None
+    surfaces: tuple[str, ...] = ()
+    written: Callable[[Setup, Reading], Iterable[Written]] | None = None
 
 
 def spec_hash(spec: ParallelSpec) -> str:

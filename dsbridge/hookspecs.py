@@ -46,4 +46,4 @@ class Hooks:
 
     @hookspec
     def dsbridge_checks(self) -> Iterable[Any]:  # type: ignore[empty-body]
-        """Checks (`dsbridge.subjects.contract.Check`): an organisation's policy, a framework's traps."""
+        """Checks (`dsbridge.sdk.Check`): an organisation's policy, a framework's traps."""

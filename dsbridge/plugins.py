@@ -7,7 +7,7 @@ and taken out again if anything is wrong; the others go on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
@@ -61,9 +61,12 @@ class Registry:
     origins: dict[str, Origin] = field(default_factory=dict)
     codes: dict[str, tuple[Code, Origin]] = field(default_factory=dict)
     failures: list[PluginError] = field(default_factory=list)
+    sources: dict[str, Origin] = field(default_factory=dict)
     # asked of the plugins once: every input wants them
     _launchers: list[Launcher] | None = None
     _layers: dict[str, Layer] = field(default_factory=dict)
+    # those of the plugins, once `checking.catalogue` has asked for them and held them to the contract
+    checks: tuple[Any, ...] | None = None
 
     def add(self, plugin: object, origin: Origin) -> None:
         """Register one plugin and take over its frameworks.
@@ -73,6 +76,7 @@ class Registry:
         """
         self._launchers = None
         self._layers.clear()
+        self.checks = None
         try:
             self.manager.register(plugin, name=origin.plugin)
             self.manager.check_pending()
@@ -85,6 +89,7 @@ class Registry:
             self._remove(plugin)
             said = " ".join(str(error).split())  # pluggy's messages have lines of their own
             raise PluginError(f"{origin}: {type(error).__name__}: {said}") from error
+        self.sources[origin.plugin] = origin
         for framework in frameworks:
             self.frameworks[framework.name] = framework
             self.origins[framework.name] = origin
@@ -119,6 +124,15 @@ class Registry:
         layer: Layer = found[0]
         self._layers[name] = layer
         return layer
+
+    def ask(self, hook: str) -> Iterator[tuple[Origin, Callable[[], list[Any]]]]:
+        """Each plugin that has a hook, and how to ask it alone."""
+        for name, origin in self.sources.items():
+            plugin = self.manager.get_plugin(name)
+            others = [each for each in self.manager.get_plugins() if each is not plugin]
+            caller = self.manager.subset_hook_caller(hook, remove_plugins=others)
+            if caller.get_hookimpls():
+                yield origin, caller
 
     def _frameworks_of(self, plugin: object) -> list[Framework]:
         hook = self.manager.subset_hook_caller(

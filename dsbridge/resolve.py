@@ -179,6 +179,7 @@ class _Run:
         if not questions:
             return
         writes: _Writes = {}
+        stopped = False
         view = self.view
         for question in questions:
             held = question.answer(view)
@@ -186,10 +187,13 @@ class _Run:
                 continue
             rule = question.rule
             if rule.refuses is not None:
-                if not isinstance(held, Unknown):
+                if isinstance(held, Unknown):
+                    self.maybe.append(Maybe(rule, held.needs))
+                elif not stopped:
                     self.refuse(_refused(rule, moment.phase, view))
+                    stopped = True  # the next ones of this moment take for granted that this one passed
+                if stopped and not self.onward:
                     return
-                self.maybe.append(Maybe(rule, held.needs))
             elif rule.asked is not None and rule.value is None:
                 self.note(rule, moment.phase, view)
             else:

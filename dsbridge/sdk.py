@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from dsbridge.deepspeed.scheduler import alone as ds_scheduler_alone
     from dsbridge.deepspeed.scheduler import owner_is_deepspeed as scheduler_by_deepspeed
     from dsbridge.deepspeed.scheduler_parsing import scheduler_claims
-    from dsbridge.diagnostics import Code, Diagnostic, InputError, Severity
+    from dsbridge.diagnostics import Code, Diagnostic, Edit, Fix, InputError, Severity
     from dsbridge.fields import (
         SAME,
         Codec,
@@ -62,10 +62,25 @@ if TYPE_CHECKING:
         torchrun_words,
     )
     from dsbridge.provenance import Source
+    from dsbridge.rules import Evidence
     from dsbridge.spec import ParallelSpec
     from dsbridge.spec.batch import BatchNumbers, Dims, batch_numbers, dims
     from dsbridge.spec.setting import changed
+    from dsbridge.subjects.contract import Check, Example
+    from dsbridge.subjects.subject import Subject
     from dsbridge.values import AUTO, UNSET
+    from dsbridge.vocabulary import (
+        IGNORED,
+        REFUSED,
+        Argument,
+        Life,
+        Vocabulary,
+        Written,
+        flags_of,
+        keys_of,
+        life,
+        vocabulary,
+    )
 
 # Where each name is, below `dsbridge.`; a test holds this to the imports above.
 _WHERE = {
@@ -86,7 +101,13 @@ _WHERE = {
     "scheduler_claims": "deepspeed.scheduler_parsing",
     "to_json": "deepspeed.rendering",
     "Code": "diagnostics",
+    "Check": "subjects.contract",
+    "Example": "subjects.contract",
+    "Subject": "subjects.subject",
+    "Evidence": "rules",
     "Diagnostic": "diagnostics",
+    "Edit": "diagnostics",
+    "Fix": "diagnostics",
     "InputError": "diagnostics",
     "Severity": "diagnostics",
     "Claim": "claims",
@@ -133,6 +154,16 @@ _WHERE = {
     "changed": "spec.setting",
     "AUTO": "values",
     "UNSET": "values",
+    "Argument": "vocabulary",
+    "Life": "vocabulary",
+    "Vocabulary": "vocabulary",
+    "IGNORED": "vocabulary",
+    "REFUSED": "vocabulary",
+    "life": "vocabulary",
+    "Written": "vocabulary",
+    "flags_of": "vocabulary",
+    "keys_of": "vocabulary",
+    "vocabulary": "vocabulary",
 }
 
 
@@ -148,12 +179,16 @@ __all__ = [
     "AUTO",
     "DS_OPTIMIZERS",
     "DS_SCHEDULER_ALONE",
+    "IGNORED",
+    "REFUSED",
     "SAME",
     "UNSET",
+    "Argument",
     "Arguments",
     "Artifacts",
     "Base",
     "BatchNumbers",
+    "Check",
     "Claim",
     "Code",
     "Codec",
@@ -162,19 +197,27 @@ __all__ = [
     "Dims",
     "Draft",
     "DsConfig",
+    "Edit",
+    "Evidence",
+    "Example",
     "Fidelity",
     "Field",
+    "Fix",
     "Framework",
     "InputError",
     "Launch",
+    "Life",
     "ParallelSpec",
     "Placed",
     "RenderRequest",
     "Rendered",
     "Severity",
     "Source",
+    "Subject",
     "Variable",
+    "Vocabulary",
     "Word",
+    "Written",
     "YamlEdit",
     "asks_for_deepspeed",
     "auto_left_out",
@@ -189,9 +232,12 @@ __all__ = [
     "ds_key_of",
     "ds_path_of",
     "ds_scheduler_alone",
+    "flags_of",
     "hookimpl",
     "joined",
+    "keys_of",
     "leaves_of",
+    "life",
     "make_launch",
     "master_addr",
     "master_port",
@@ -209,4 +255,5 @@ __all__ = [
     "to_yaml",
     "torchrun_words",
     "unsupported",
+    "vocabulary",
 ]

@@ -1,27 +1,27 @@
 """Harvest version tables from the real packages, so that dsbridge need not import them.
 
-    python tools/harvest.py deepspeed --out tests/recorded/deepspeed/zero_fields/0.19.8.json
+    python -m tools.harvest deepspeed --out 0.19.8.json
 
-Run it with the Python of an environment that has the package, such as .nox/conformance-hf.
+Run it with the Python of an environment that has the package, such as .nox/conformance-hf; for every release
+of a range, `tools/harvest_all.py` makes the environments.
 """
 
 from __future__ import annotations
 
 import argparse
-import enum
 import importlib
 import importlib.metadata
 import inspect
 import json
-import math
 import os
-import re
 import types
-import typing
 from pathlib import Path
 from typing import Any
 
-# Where each block's pydantic model lives. Before 0.18 fp16 and bf16 were read key by key.
+from tools.harvest_fields import field, plain
+from tools.probe_keys import classes_of, read_keys
+
+# Where each block's pydantic model lives. Before 0.17.1 fp16 and bf16 were read key by key.
 MODELS = {
     "zero_optimization": ("deepspeed.runtime.zero.config", "DeepSpeedZeroConfig"),
     "zero_optimization.offload_param": (
@@ -72,78 +72,14 @@ def load(module: str) -> types.ModuleType | None:
         return None
 
 
-def type_name(kind: Any) -> str:
-    """`int | None` rather than `typing.Optional[int]`, without module paths."""
-    text = kind.__name__ if isinstance(kind, type) and not typing.get_args(kind) else str(kind)
-    text = re.sub(r"<enum '(\w+)'>|<class '[\w.]*?(\w+)'>", r"\1\2", text)
-    return re.sub(r"\b(?:\w+\.)+(?=\w)", "", text).replace("NoneType", "None")
-
-
-def plain(value: Any) -> Any:
-    """The value as strict JSON can say it."""
-    if isinstance(value, enum.Enum):
-        return plain(value.value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return "Infinity" if value > 0 else str(value)
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if hasattr(value, "model_dump"):
-        return plain(value.model_dump())
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    return str(value)
-
-
-def choices(kind: Any) -> list[Any] | None:
-    """The values of an enumeration, also of an optional one."""
-    for part in (kind, *typing.get_args(kind)):
-        if isinstance(part, type) and issubclass(part, enum.Enum):
-            return [plain(member) for member in part.__members__.values()]  # aliases stand in messages
-    return None
-
-
-def limits(info: Any) -> dict[str, Any]:
-    """Bounds such as ge=0, from pydantic's metadata."""
-    names = ("ge", "gt", "le", "lt")
-    found = {n: getattr(m, n) for m in info.metadata for n in names if hasattr(m, n)}
-    return {name: plain(value) for name, value in found.items()}
-
-
-def field(name: str, info: Any) -> dict[str, Any]:
-    """One pydantic field."""
-    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
-    required = info.is_required()
-    factory = info.default_factory
-    default = None if required else (factory() if factory else info.default)
-    row: dict[str, Any] = {
-        "name": name,
-        "alias": info.alias,
-        "type": type_name(info.annotation),
-        "default": plain(default),
-        "required": required,
-    }
-    optional = {
-        "choices": choices(info.annotation),
-        "limits": limits(info) or None,
-        "deprecated": bool(extra.get("deprecated") or info.deprecated) or None,
-        "deprecated_msg": extra.get("deprecated_msg") or None,
-        "new_param": extra.get("new_param") or None,
-        "sets_new_param": extra.get("set_new_param"),
-    }
-    return {**row, **{key: value for key, value in optional.items() if value is not None}}
-
-
 def from_model(module: str, name: str) -> dict[str, Any] | None:
     """All fields of one model, and whether it refuses keys it does not know."""
     found = load(module)
     model = getattr(found, name, None) if found else None
     if model is None:
         return None
-    line = inspect.getsourcelines(model)[1]
     return {
-        "source": f"{module.replace('.', '/')}.py:{line}",
+        "source": f"{module.replace('.', '/')}.py",
         "class": name,
         "extra": plain(model.model_config.get("extra", "ignore")),
         "validators": validators(model),
@@ -207,11 +143,6 @@ def subclasses(module: str, base: str, *given: str) -> dict[str, dict[str, list[
     }
 
 
-def schedules() -> dict[str, list[str]]:
-    """Scheduler types with the parameters that their classes take."""
-    return {name: row["takes"] for name, row in scheduler_classes().items()}
-
-
 def scheduler_classes() -> dict[str, dict[str, list[str]]]:
     """DeepSpeed's own schedulers."""
     module = importlib.import_module("deepspeed.runtime.lr_schedules")
@@ -247,6 +178,11 @@ def deepspeed() -> dict[str, Any]:
     for block, where in CONSTANTS.items():
         if blocks.get(block) is None:
             blocks[block] = from_constants(*where)
+    read = read_keys()
+    for block, where in classes_of(read).items():
+        known = {found["class"] for found in blocks.values() if found and "class" in found}
+        if where[1] not in known:
+            blocks[block] = from_model(*where)
     return {
         "package": "deepspeed",
         "version": importlib.metadata.version("deepspeed"),
@@ -256,14 +192,15 @@ def deepspeed() -> dict[str, Any]:
         "optimizers": supported_optimizers(),
         "optimizer_classes": optimizer_classes(),
         "torch_optimizers": subclasses("torch.optim", "Optimizer", "params"),
-        "schedulers": schedules(),
         "scheduler_classes": scheduler_classes(),
         "torch_schedulers": subclasses("torch.optim.lr_scheduler", "LRScheduler", "optimizer"),
         "removed": removed(),
+        "read": read,
     }
 
 
 HARVESTS = {"deepspeed": deepspeed}
+PARTS = (("blocks", "fields"), ("read", "keys"))
 
 
 def main() -> None:
@@ -277,7 +214,8 @@ def main() -> None:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(table, indent=1, allow_nan=False) + "\n"
     options.out.write_text(text, encoding="utf-8")
-    print(f"{options.out}: {sum(len(b['fields']) for b in table['blocks'].values())} fields")
+    counts = [sum(len(b[name]) for b in table[where].values()) for where, name in PARTS]
+    print(f"{options.out}: {counts[0]} fields of classes, {counts[1]} keys read one by one")
 
 
 if __name__ == "__main__":

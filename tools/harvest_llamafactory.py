@@ -16,9 +16,15 @@ from __future__ import annotations
 import argparse
 import ast
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+sys.path[:0] = [str(Path(__file__).parent.parent)]
+
+from tools.deprecations import deprecations  # noqa: E402
+from tools.deprecations import fields_of as helps_of  # noqa: E402
 
 # The classes that HfArgumentParser gets, in its order, with the file and the root class of each.
 CLASSES = {
@@ -28,6 +34,8 @@ CLASSES = {
     "finetuning": ("llamafactory/hparams/finetuning_args.py", "FinetuningArguments"),
     "generating": ("llamafactory/hparams/generating_args.py", "GeneratingArguments"),
 }
+# what `llamafactory-cli eval` takes instead of the training's; get_infer_args has no class of its own
+EVALUATION = {"evaluation": ("llamafactory/hparams/evaluation_args.py", "EvaluationArguments")}
 INHERITED = ("transformers/training_args.py", "transformers/training_args_seq2seq.py")
 KINDS = ("bool", "int", "float", "str", "dict", "list")
 
@@ -43,6 +51,8 @@ def main() -> None:
     options = parser.parse_args()
     found: dict[str, dict[str, dict[str, Argument]]] = {"llamafactory": {}, "transformers": {}}
     templates: dict[str, dict[str, Argument]] = {}
+    evaluation: dict[str, dict[str, Argument]] = {}
+    deprecated: dict[str, dict[str, Argument]] = {}
     folders: dict[tuple[str, str], Path] = {}
     for source in options.sources:
         package, _, rest = source.partition("=")
@@ -51,11 +61,16 @@ def main() -> None:
         harvest = own if package == "llamafactory" else inherited
         found[package][version] = dict(harvest(Path(folder)))
         if package == "llamafactory":
+            evaluation[version] = dict(own(Path(folder), EVALUATION))
+            deprecated[version] = dict(said(Path(folder)))
             templates[version] = dict.fromkeys(template_names(Path(folder)), ("", "", (), None))
     table = {
         "generated_by": "tools/harvest_llamafactory.py",
         "versions": {package: sorted(versions, key=order) for package, versions in found.items()},
         "arguments": {package: merged(versions) for package, versions in found.items()},
+        "evaluation": merged(evaluation),
+        # what the package's own help says: text, since, until
+        "deprecated": {name: [row[0], *row[-2:]] for name, row in merged(deprecated).items()},
         "templates": {name: row[-2:] for name, row in merged(templates).items()},
     }
     options.out.write_text(to_text(table), encoding="utf-8")
@@ -83,7 +98,8 @@ def to_text(table: dict[str, Any]) -> str:
         f'"generated_by": {json.dumps(table["generated_by"])}',
         f'"versions": {json.dumps(table["versions"])}',
     ]
-    for package, arguments in [*table["arguments"].items(), ("templates", table["templates"])]:
+    more = [(name, table[name]) for name in ("evaluation", "deprecated", "templates")]
+    for package, arguments in [*table["arguments"].items(), *more]:
         rows = ",\n".join(f"{json.dumps(name)}: {json.dumps(row)}" for name, row in arguments.items())
         blocks.append(f'"{package}": {{\n{rows}\n}}')
     return "{\n" + ",\n".join(blocks) + "\n}\n"
@@ -94,14 +110,24 @@ def order(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
-def own(folder: Path) -> Iterator[tuple[str, Argument]]:
+def own(folder: Path, kinds: Mapping[str, tuple[str, str]] = CLASSES) -> Iterator[tuple[str, Argument]]:
     """LLaMA-Factory's arguments, with the class each belongs to."""
     enums = enums_of(folder / "llamafactory/extras/constants.py")
-    for label, (file, root) in CLASSES.items():
+    for label, (file, root) in kinds.items():
         classes = classes_of(folder / file)
         for name in lineage(root, classes):
             for field, *row in fields_of(classes[name], enums):
                 yield field, (label, *row)
+
+
+def said(folder: Path) -> Iterator[tuple[str, Argument]]:
+    """The arguments that LLaMA-Factory's own classes call deprecated, with the text in place of the class."""
+    for file, root in CLASSES.values():
+        source = (folder / file).read_text(encoding="utf-8")
+        for name in lineage(root, classes_of(folder / file)):
+            helps = helps_of(source, name)
+            for field, row in deprecations(source, helps, helps).items():
+                yield field, (row["text"], "", (), None)
 
 
 def inherited(folder: Path) -> Iterator[tuple[str, Argument]]:

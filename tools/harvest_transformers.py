@@ -1,11 +1,15 @@
-"""Harvest TrainingArguments from the real packages: names, order, types, defaults, and the enums behind them.
+"""Harvest TrainingArguments from the real packages: names, order, types, defaults, enums, what is deprecated.
 
-    .nox/conformance-hf/bin/python tools/harvest_transformers.py harvest
-    python tools/harvest_transformers.py merge
+    .nox/conformance-hf/bin/python tools/harvest_transformers.py harvest --out FOLDER
+    python tools/harvest_transformers.py add FOLDER
+    python tools/harvest_transformers.py older FOLDER
 
-`harvest` runs with the Python of an environment that has transformers and writes what that version has;
-`merge` writes `plugins/dsbridge_trainer/arguments.json`, the table that dsbridge reads: each row with the
-versions it holds in (`since` included, `until` excluded, "" for no bound).
+`harvest` runs with the Python of an environment that has transformers and writes what that version has into
+FOLDER/VERSION.json; `add` puts such files into `plugins/dsbridge_trainer/arguments.json`, the table that
+dsbridge reads, and keeps the versions that are in it already. The table loses nothing: `rebuilt` gives each
+harvest back. `older` reads the sources in a folder of wheels of releases before those, and writes what the
+table no longer has: each name with the release that dropped it, and what the last one that had it said of
+it. `python -m tools.harvest_releases transformers` does the first two for every release.
 """
 
 from __future__ import annotations
@@ -13,16 +17,28 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import enum
+import inspect
 import json
 import math
+import re
+import sys
 import typing
+import zipfile
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-RECORDED = ROOT / "tests" / "recorded" / "training_arguments"
+sys.path[:0] = [str(ROOT)]
+
+from tools.deprecations import deprecations, fields_of  # noqa: E402
+from tools.tables import at, fate, named, order, ranges, read_all, to_text, unnamed  # noqa: E402
+
 TABLE = ROOT / "plugins" / "dsbridge_trainer" / "arguments.json"
 ENUMS = ("OptimizerNames", "SchedulerType", "IntervalStrategy", "SaveStrategy", "HubStrategy", "FSDPOption")
+
+_FSDP_READ = re.compile(
+    r"""\bfsdp_config(?:\.get\(|\.pop\(|\[)\s*["'](\w+)["']|["'](\w+)["'] in self\.fsdp_config"""
+)
 
 
 def plain(value: Any) -> Any:
@@ -88,7 +104,7 @@ def row_of(field: dataclasses.Field[Any], action: argparse.Action) -> dict[str, 
 def harvest() -> dict[str, Any]:
     """The fields of TrainingArguments, and the enums behind them."""
     import transformers
-    from transformers import TrainingArguments, trainer_utils, training_args
+    from transformers import Seq2SeqTrainingArguments, TrainingArguments, trainer_utils, training_args
 
     enums = {}
     for name in ENUMS:
@@ -98,82 +114,127 @@ def harvest() -> dict[str, Any]:
     valid = getattr(TrainingArguments, "_VALID_DICT_FIELDS", None) or getattr(
         training_args, "_VALID_DICT_FIELDS", []
     )
+    names = [field.name for field in dataclasses.fields(TrainingArguments)]
     return {
         "version": transformers.__version__,
         "fields": rows_of(TrainingArguments),
+        "seq2seq": {n: row for n, row in rows_of(Seq2SeqTrainingArguments).items() if n not in names},
         "enums": enums,
         "dict_fields": sorted(valid),
+        "nested": nested(training_args),
+        "unknown": unknown(TrainingArguments),
+        "deprecated": deprecations(inspect.getsource(training_args), names, helps_of(TrainingArguments)),
     }
 
 
-def order(version: str) -> tuple[int, ...]:
-    """The numbers of a version."""
-    return tuple(int(part) for part in version.split("."))
+def nested(module: Any) -> dict[str, dict[str, Any]]:
+    """The keys of the arguments that are mappings: `accelerator_config.x`, `fsdp_config.x` as it is read."""
+    from transformers.trainer_pt_utils import AcceleratorConfig
 
-
-def ranges(rows: dict[str, Any], versions: list[str]) -> list[dict[str, Any]]:
-    """One row for each run of versions in which it is the same."""
-    found: list[dict[str, Any]] = []
-    last: Any = None
-    for version in versions:
-        row = rows.get(version)
-        if row != last:
-            if last is not None:
-                found[-1]["until"] = version
-            if row is not None:
-                found.append({"value": row, "since": version, "until": ""})
-        last = row
-    if found and found[0]["since"] == versions[0]:
-        found[0]["since"] = ""
+    found = {f"accelerator_config.{name}": row for name, row in rows_of(AcceleratorConfig).items()}
+    files = (Path(str(module.__file__)).with_name(name) for name in ("training_args.py", "trainer.py"))
+    source = "".join(file.read_text(encoding="utf-8") for file in files)
+    for name in sorted({a or b for a, b in _FSDP_READ.findall(source)}):
+        found[f"fsdp_config.{name}"] = {"kind": "any"}
     return found
 
 
-def merged() -> dict[str, Any]:
-    """The table of all versions."""
-    found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in RECORDED.glob("*.json")}
-    versions = sorted(found, key=order)
-    names = dict.fromkeys(name for version in reversed(versions) for name in found[version]["fields"])
-    enums = dict.fromkeys(name for version in versions for name in found[version]["enums"])
+def unknown(kind: Any) -> dict[str, str]:
+    """What becomes of a name that is no argument, by where it stands."""
+    from transformers import HfArgumentParser
+
+    base = {"output_dir": "out", "use_cpu": True}
+    words = ["--output_dir", "out", "--use_cpu"]
+    parser = HfArgumentParser(kind)
+    odd = {"no_such_name": 1}
     return {
-        "generated_by": "tools/harvest_transformers.py merge",
-        "versions": versions,
-        "order": {version: list(found[version]["fields"]) for version in versions},
-        "fields": {
-            name: ranges({v: f["fields"][name] for v, f in found.items() if name in f["fields"]}, versions)
-            for name in names
-        },
-        "enums": {
-            name: ranges({v: f["enums"][name] for v, f in found.items() if name in f["enums"]}, versions)
-            for name in enums
-        },
-        "dict_fields": ranges({v: f["dict_fields"] for v, f in found.items()}, versions),
+        "keywords": fate(lambda given: kind(**given), base, base | odd),
+        "flags": fate(parser.parse_args_into_dataclasses, words, [*words, "--no_such_name", "1"]),
+        "dict": fate(parser.parse_dict, base, base | odd),
+        "accelerator_config": fate(
+            lambda given: kind(**base, accelerator_config=given), {"even_batches": True}, odd
+        ),
+        "fsdp_config": fate(lambda given: kind(**base, fsdp_config=given), {"min_num_params": 0}, odd),
     }
 
 
-def to_text(table: dict[str, Any]) -> str:
-    """JSON with one field a line."""
-    blocks = []
-    for key, value in table.items():
-        if isinstance(value, dict):
-            rows = ",\n".join(f"{json.dumps(name)}: {json.dumps(row)}" for name, row in value.items())
-            blocks.append(f"{json.dumps(key)}: {{\n{rows}\n}}")
-        else:
-            blocks.append(f"{json.dumps(key)}: {json.dumps(value)}")
-    return "{\n" + ",\n".join(blocks) + "\n}\n"
+def helps_of(kind: type) -> dict[str, str]:
+    """The help of each field of a dataclass."""
+    return {f.name: str(f.metadata.get("help", "")) for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+
+
+def merged(found: dict[str, Any]) -> dict[str, Any]:
+    """The table of all versions."""
+    versions = sorted(found, key=order)
+    fields = named({v: found[v]["fields"] for v in versions}, versions)
+    places = {name: place for place, name in enumerate(fields)}
+    return {
+        "generated_by": "tools/harvest_transformers.py add",
+        "versions": versions,
+        # the order that the constructor takes them in, as places in "fields"
+        "order": ranges({v: [places[name] for name in found[v]["fields"]] for v in versions}, versions),
+        "fields": fields,
+        "enums": named({v: found[v]["enums"] for v in versions}, versions),
+        "dict_fields": ranges({v: found[v]["dict_fields"] for v in versions}, versions),
+        **{
+            part: named({v: found[v][part] for v in versions}, versions)
+            for part in ("seq2seq", "nested", "unknown", "deprecated")
+        },
+    }
+
+
+def rebuilt(table: dict[str, Any], version: str) -> dict[str, Any]:
+    """What was harvested of a version that the table has."""
+    names = list(table["fields"])
+    return {
+        "version": version,
+        "fields": {names[n]: at(table["fields"][names[n]], version) for n in at(table["order"], version)},
+        "enums": unnamed(table["enums"], version),
+        "dict_fields": at(table["dict_fields"], version),
+        **{part: unnamed(table[part], version) for part in ("seq2seq", "nested", "unknown", "deprecated")},
+    }
+
+
+def older(folder: Path, table: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """Arguments of releases before the table's, from their sources: `until`, and what was said of them."""
+    found: dict[str, dict[str, str]] = {}
+    first = table["versions"][0]
+    wheels = {path.name.split("-")[1]: path for path in folder.glob("transformers-*.whl")}
+    versions = [version for version in sorted(wheels, key=order) if order(version) < order(first)]
+    for version, following in zip(versions, [*versions[1:], first], strict=True):
+        source = zipfile.ZipFile(wheels[version]).read("transformers/training_args.py").decode()
+        names = fields_of(source, "TrainingArguments")
+        said = deprecations(source, names, names)
+        found |= {name: {"until": following, **said.get(name, {})} for name in names}
+    known = set(rebuilt(table, first)["fields"])
+    return {name: row for name, row in sorted(found.items()) if name not in known}
+
+
+def read_table() -> dict[str, Any]:
+    """The table as it is."""
+    found: dict[str, Any] = json.loads(TABLE.read_text(encoding="utf-8"))
+    return found
 
 
 def main() -> None:
-    """Harvest one version, or merge all."""
+    """Harvest one version, or add harvests to the table."""
     parser = argparse.ArgumentParser(description="Harvest TrainingArguments.")
-    parser.add_argument("what", choices=("harvest", "merge"))
-    parser.add_argument("--out", type=Path, default=RECORDED)
+    parser.add_argument("what", choices=("harvest", "add", "older"))
+    parser.add_argument("folder", nargs="?", type=Path)
+    parser.add_argument("--out", type=Path, default=Path())
     options = parser.parse_args()
-    if options.what == "merge":
-        TABLE.write_text(to_text(merged()), encoding="utf-8")
+    if options.what == "harvest":
+        found = harvest()
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / f"{found['version']}.json").write_text(to_text(found), encoding="utf-8")
         return
-    found = harvest()
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / f"{found['version']}.json").write_text(to_text(found), encoding="utf-8")
+    table = read_table() if TABLE.is_file() else {"versions": [], "older": {}}
+    if options.what == "add":
+        have = {version: rebuilt(table, version) for version in table["versions"]}
+        table = merged(have | read_all(options.folder)) | {"older": table["older"]}
+    else:
+        table["older"] = older(options.folder, table)
+    TABLE.write_text(to_text(table), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT)]
 
-from tools.harvest_transformers import order, ranges, rows_of, to_text  # noqa: E402
+from tools.harvest_transformers import rows_of  # noqa: E402
+from tools.tables import order, ranges, to_text  # noqa: E402
 
 RECORDED = ROOT / "tests" / "recorded" / "trl_arguments"
 # dataclasses of TRL's that its scripts parse beside the arguments

@@ -1,92 +1,33 @@
-"""Merge what `tools/harvest.py` recorded into the tables that dsbridge reads.
+"""Merge what `tools/harvest.py` found into the tables that dsbridge reads, and take them apart again.
 
-    python tools/merge_versions.py
+    python -m tools.merge_versions FOLDER
 
-writes `dsbridge/deepspeed/key_versions.json`: of the keys that a spec can write, those a version does not
-know; `strict_keys.json`: all keys of the blocks in which DeepSpeed refuses an unknown one; and
-`fields.json`: every field of every block with the versions in which it is so, for the prediction;
-`zero_reads.json`: the stages that read each key of `zero_optimization` (tools/harvest_zero_reads.py).
+FOLDER has one `<version>.json` a release. It is merged with what the tables say of the other releases, so
+that a new one needs its own harvest alone; `--fresh` forgets them. Written are
+`dsbridge/deepspeed/fields.json` (the fields of DeepSpeed's classes, what may be named in a config, removed
+keys) and `read_keys.json` (the keys that are read one by one). Every row says in which releases it is so.
+Nothing is lost in it: `split` gives back each release's harvest.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
 
-from dsbridge.deepspeed.config import ds_key_of
-from dsbridge.deepspeed.optimizer import TYPES
-from dsbridge.spec.leaves import leaf_paths
-
 ROOT = Path(__file__).parent.parent
-RECORDED = ROOT / "tests" / "recorded" / "deepspeed" / "zero_fields"
-TABLE = ROOT / "dsbridge" / "deepspeed" / "key_versions.json"
-STRICT = TABLE.with_name("strict_keys.json")
-FIELDS = TABLE.with_name("fields.json")
-READS = TABLE.with_name("zero_reads.json")
-READS_RECORDED = RECORDED.with_name("zero_reads")
-# a block's own name in the JSON -> where its model was harvested
-NESTED = {"tensor_parallel.tensor_parallel": "tensor_parallel.tp"}
+FIELDS = ROOT / "dsbridge" / "deepspeed" / "fields.json"
+READ = FIELDS.with_name("read_keys.json")
+STAMP = "tools/merge_versions.py from what tools/harvest.py found in each release"
+SIGNATURES = ("optimizer_classes", "torch_optimizers", "scheduler_classes", "torch_schedulers")
+REMOVED = ("top_level", "zero_optimization")
+
+Harvests = dict[str, dict[str, Any]]
 
 
-def merged() -> dict[str, Any]:
-    """The table: for each version the keys it refuses, those it ignores, and the optimizers it lacks."""
-    versions = {p.stem: json.loads(p.read_text()) for p in sorted(RECORDED.glob("*.json"))}
-    return {
-        "generator": "tools/merge_versions.py from tests/recorded/deepspeed/zero_fields",
-        "versions": {name: _missing(harvest) for name, harvest in versions.items()},
-    }
-
-
-def _missing(harvest: dict[str, Any]) -> dict[str, list[str]]:
-    refused, ignored = [], []
-    for key in sorted({k for p in leaf_paths() if (k := ds_key_of(p))} | set(_TENSOR_PARALLEL)):
-        block, _, name = key.rpartition(".")
-        found = harvest["blocks"].get(NESTED.get(block, block))
-        if found is None:
-            strict = block.startswith("zero_optimization.")
-            # a block unknown to its parent, or one that is read by constants of the top level
-            known = not strict and name in _flat(harvest) and block != "tensor_parallel"
-        else:
-            strict = found.get("extra") == "forbid"
-            known = name in {n for f in found["fields"] for n in (f["name"], f.get("alias"))}
-        if not known:
-            (refused if strict else ignored).append(key)
-    lacking = [name for name in TYPES if name != "sgd" and name not in harvest["optimizers"]]
-    return {"refused": refused, "ignored": ignored, "no_optimizer": lacking}
-
-
-def _flat(harvest: dict[str, Any]) -> set[str]:
-    return {field["name"] for field in harvest["top_level"]["fields"]}
-
-
-_TENSOR_PARALLEL = (
-    "tensor_parallel.autotp_size",
-    "tensor_parallel.tp_overlap_comm",
-    "tensor_parallel.tensor_parallel.tp_grain_size",
-    "tensor_parallel.preset_model",
-)
-
-
-def strict() -> dict[str, Any]:
-    """For each version, the names that each strict block takes."""
-    versions = {p.stem: json.loads(p.read_text()) for p in sorted(RECORDED.glob("*.json"))}
-    return {
-        "generator": "tools/merge_versions.py from tests/recorded/deepspeed/zero_fields",
-        "versions": {
-            name: {
-                block: sorted({n for f in found["fields"] for n in (f["name"], f.get("alias")) if n})
-                for block, found in harvest["blocks"].items()
-                if found.get("extra") == "forbid"
-            }
-            for name, harvest in versions.items()
-        },
-    }
-
-
-def harvests() -> dict[str, dict[str, Any]]:
-    """What was harvested, oldest version first."""
-    found = {p.stem: json.loads(p.read_text()) for p in RECORDED.glob("*.json")}
+def by_version(found: dict[str, Any]) -> dict[str, Any]:
+    """Oldest version first."""
     return {name: found[name] for name in sorted(found, key=lambda text: [int(n) for n in text.split(".")])}
 
 
@@ -112,77 +53,124 @@ def ranges(rows: dict[str, Any], versions: list[str]) -> list[dict[str, Any]]:
     return found
 
 
-def fields() -> dict[str, Any]:
+def at(rows: list[dict[str, Any]], version: str, versions: list[str]) -> list[dict[str, Any]]:
+    """The rows that hold in one version, without their range."""
+    now = versions.index(version)
+    return [
+        {key: value for key, value in row.items() if key not in ("since", "until")}
+        for row in rows
+        if versions.index(row.get("since", versions[0])) <= now
+        and now <= versions.index(row.get("until", versions[-1]))
+    ]
+
+
+def merged_fields(found: Harvests) -> dict[str, Any]:
     """Blocks with their fields, and what may be named in them, each with its versions."""
-    found = harvests()
     versions = list(found)
     return {
-        "generator": "tools/merge_versions.py from tests/recorded/deepspeed/zero_fields",
+        "generator": STAMP,
         "versions": versions,
         "blocks": {
             name: _block({v: h["blocks"][name] for v, h in found.items() if name in h["blocks"]}, versions)
-            for name in dict.fromkeys(name for h in found.values() for name in h["blocks"])
+            for name in _names(found, "blocks")
         },
         "top_level": _fields({v: h["top_level"] for v, h in found.items()}, versions),
         "removed": {
-            place: _texts({v: h["removed"][place] for v, h in found.items()}, versions)
-            for place in ("top_level", "zero_optimization")
+            place: _texts({v: h["removed"][place] for v, h in found.items()}, versions) for place in REMOVED
         },
         "optimizers": _texts({v: dict.fromkeys(h["optimizers"], "") for v, h in found.items()}, versions),
         **{
             kind: {
                 name: ranges({v: h[kind][name] for v, h in found.items() if name in h[kind]}, versions)
-                for name in dict.fromkeys(name for h in found.values() for name in h[kind])
+                for name in _names(found, kind)
             }
-            for kind in ("optimizer_classes", "torch_optimizers", "scheduler_classes", "torch_schedulers")
+            for kind in SIGNATURES
         },
     }
 
 
-def zero_reads() -> dict[str, Any]:
-    """The stages that read each key of `zero_optimization`, for those that any stage reads.
+def merged_read(found: Harvests) -> dict[str, Any]:
+    """Blocks that are read key by key: what becomes of an unknown key, and the keys."""
+    versions, blocks = list(found), {}
+    for name in sorted(_names(found, "read")):
+        here = {v: h["read"][name] for v, h in found.items() if name in h["read"]}
+        how = {v: {key: value for key, value in block.items() if key != "keys"} for v, block in here.items()}
+        keys = {v: {key: {"name": key, **row} for key, row in b["keys"].items()} for v, b in here.items()}
+        blocks[name] = {"read": ranges(how, versions), "keys": _rows(keys, versions, sort=True)}
+    return {"generator": STAMP, "versions": versions, "blocks": blocks}
 
-    A key that only a rare set-up reads, such as `zenflow`, is in no run and so not in the table.
-    """
-    found = {name: _reads(name) for name in harvests()}
-    versions = list(found)
-    keys = sorted({key for rows in found.values() for key in rows})
-    newest = harvests()[versions[-1]]["blocks"]["zero_optimization"]["fields"]
-    defaults = {row["alias"] or row["name"]: row["default"] for row in newest}
+
+def split(fields: dict[str, Any], read: dict[str, Any]) -> Harvests:
+    """Each version's harvest, from the merged tables."""
+    return {version: _one(fields, read, version) for version in fields["versions"]}
+
+
+def _one(fields: dict[str, Any], read: dict[str, Any], version: str) -> dict[str, Any]:
+    versions = fields["versions"]
+
+    def now(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return at(rows, version, versions)
+
+    blocks = {
+        name: {**how[0], "fields": now(block["fields"])}
+        for name, block in fields["blocks"].items()
+        if (how := now(block["read"]))
+    }
+    keyed = {
+        name: {**how[0], "keys": {row.pop("name"): row for row in now(block["keys"])}}
+        for name, block in read["blocks"].items()
+        if (how := now(block["read"]))
+    }
     return {
-        "generator": "tools/merge_versions.py from tests/recorded/deepspeed/zero_reads",
-        "versions": versions,
-        "keys": {
-            key: ranges({v: {"stages": rows[key]} for v, rows in found.items() if key in rows}, versions)
-            for key in keys
+        "package": "deepspeed",
+        "version": version,
+        "generator": "tools/harvest.py",
+        "blocks": blocks,
+        "top_level": {"source": "deepspeed/runtime/constants.py", "fields": now(fields["top_level"])},
+        "optimizers": [row["name"] for row in now(fields["optimizers"])],
+        **{
+            kind: {name: rows[0] for name, all_rows in fields[kind].items() if (rows := now(all_rows))}
+            for kind in SIGNATURES
         },
-        "defaults": {key: defaults[key] for key in keys if key in defaults},
+        "removed": {p: {row["name"]: row["text"] for row in now(fields["removed"][p])} for p in REMOVED},
+        "read": keyed,
     }
 
 
-def _reads(version: str) -> dict[str, list[int]]:
-    recorded = json.loads((READS_RECORDED / f"{version}.json").read_text())
-    keys: dict[str, list[int]] = {}
-    for stage, names in recorded["reads"].items():
-        for name in names:
-            keys.setdefault(name, []).append(int(stage))
-    return keys
+def differences(one: Any, other: Any, place: str = "") -> list[str]:
+    """Where two harvests differ; the order of fields and of names does not count."""
+    if isinstance(one, list) and isinstance(other, list) and place.endswith((".fields", ".optimizers")):
+        one, other = (
+            {str(r["name"] if isinstance(r, dict) else r): r for r in rows} for rows in (one, other)
+        )
+    if isinstance(one, dict) and isinstance(other, dict):
+        names = sorted({*one, *other})
+        return [d for n in names for d in differences(one.get(n), other.get(n), f"{place}.{n}")]
+    return [] if one == other else [f"{place}: {json.dumps(one)[:200]} against {json.dumps(other)[:200]}"]
+
+
+def _names(found: Harvests, kind: str) -> dict[str, None]:
+    return dict.fromkeys(name for harvest in found.values() for name in harvest[kind])
 
 
 def _block(found: dict[str, dict[str, Any]], versions: list[str]) -> dict[str, Any]:
     """How the block is read (a model, or key by key), and its fields in their order."""
     names = ("source", "class", "extra", "validators")
     kinds = {v: {name: b[name] for name in names if name in b} for v, b in found.items()}
-    for kind in kinds.values():
-        kind["source"] = kind["source"].partition(":")[0]
     return {"read": ranges(kinds, versions), "fields": _fields(found, versions)}
 
 
 def _fields(found: dict[str, dict[str, Any]], versions: list[str]) -> list[dict[str, Any]]:
     rows = {v: {field["name"]: field for field in b["fields"]} for v, b in found.items()}
+    return _rows(rows, versions, sort=False)
+
+
+def _rows(rows: dict[str, dict[str, Any]], versions: list[str], *, sort: bool) -> list[dict[str, Any]]:
     order = _order([list(rows[v]) for v in reversed(list(rows))])
     return [
-        row for name in order for row in ranges({v: r[name] for v, r in rows.items() if name in r}, versions)
+        row
+        for name in (sorted(order) if sort else order)
+        for row in ranges({v: r[name] for v, r in rows.items() if name in r}, versions)
     ]
 
 
@@ -204,8 +192,28 @@ def _texts(found: dict[str, dict[str, str]], versions: list[str]) -> list[dict[s
     return [row for n in order for row in ranges({v: r[n] for v, r in rows.items() if n in r}, versions)]
 
 
+def tables() -> tuple[dict[str, Any], dict[str, Any]]:
+    """The tables as they stand."""
+    return json.loads(FIELDS.read_text(encoding="utf-8")), json.loads(READ.read_text(encoding="utf-8"))
+
+
+def main() -> None:
+    """Write both tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, help="one <version>.json a release")
+    parser.add_argument("--fresh", action="store_true", help="of these releases alone")
+    options = parser.parse_args()
+    found = {} if options.fresh else split(*tables())
+    found |= {
+        path.stem: json.loads(path.read_text(encoding="utf-8")) for path in options.folder.glob("*.json")
+    }
+    found = by_version(found)
+    for path, table in ((FIELDS, merged_fields(found)), (READ, merged_read(found))):
+        path.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+        print(f"{path.name}: {len(found)} releases, {path.stat().st_size} bytes")
+
+
 if __name__ == "__main__":
-    FIELDS.write_text(json.dumps(fields(), indent=1) + "\n", encoding="utf-8")
-    TABLE.write_text(json.dumps(merged(), indent=1) + "\n", encoding="utf-8")
-    STRICT.write_text(json.dumps(strict(), indent=1) + "\n", encoding="utf-8")
-    READS.write_text(json.dumps(zero_reads(), indent=1) + "\n", encoding="utf-8")
+    main()

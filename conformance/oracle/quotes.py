@@ -1,7 +1,7 @@
-"""`python -m conformance.oracle.quotes`: every quote of every rule stands in the installed package.
+"""`python -m conformance.oracle.quotes`: every quote of every rule and check stands in the installed package.
 
 Run with an environment's own Python: quotes of the versions installed there are looked up, word for word,
-in the file and at the lines that the rule names.
+in the file and at the lines that the rule or check names.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+from dsbridge.checking.catalogue import all_checks
 from dsbridge.cli.rulepage import all_layers
+from dsbridge.plugins import registry
 from dsbridge.rules import Evidence
 
 
@@ -38,25 +41,31 @@ def problem(proof: Evidence) -> str:
     return f"the quote is at lines {found}" if found else "no such line in the file"
 
 
+def proofs() -> Iterator[tuple[str, Evidence]]:
+    """All evidence, with the code that it is of."""
+    for layer in all_layers(None):
+        yield from ((rule.code, proof) for rule in layer.rules for proof in rule.evidence)
+    for check in all_checks(registry()):
+        yield from ((check.code.code, proof) for proof in check.evidence)
+
+
 def main() -> int:
     """Check the quotes of the installed versions; exit code 1 if one does not stand."""
     wrong, checked = 0, 0
     versions: dict[str, str | None] = {}
-    for layer in all_layers(None):
-        for rule in layer.rules:
-            for proof in rule.evidence:
-                if proof.package not in versions:
-                    try:
-                        versions[proof.package] = importlib.metadata.version(proof.package)
-                    except importlib.metadata.PackageNotFoundError:
-                        versions[proof.package] = None
-                if versions[proof.package] != proof.version:
-                    continue
-                checked += 1
-                reason = problem(proof)
-                if reason:
-                    wrong += 1
-                    print(f"{rule.code} {proof.package} {proof.file}:{proof.lines}: {reason}: {proof.quote}")
+    for code, proof in proofs():
+        if proof.package not in versions:
+            try:
+                versions[proof.package] = importlib.metadata.version(proof.package)
+            except importlib.metadata.PackageNotFoundError:
+                versions[proof.package] = None
+        if versions[proof.package] != proof.version:
+            continue
+        checked += 1
+        reason = problem(proof)
+        if reason:
+            wrong += 1
+            print(f"{code} {proof.package} {proof.file}:{proof.lines}: {reason}: {proof.quote}")
     print(f"{checked - wrong} of {checked} quotes stand in the installed packages")
     return 1 if wrong else 0
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from dsbridge.checking.catalogue import all_checks
 from dsbridge.diagnostics import Diagnostic, Severity
+from dsbridge.explaining import REFUSED
 from dsbridge.plugins import Registry, registry
 from dsbridge.subjects.contract import Check, Example
 from dsbridge.subjects.subject import Subject
@@ -44,29 +45,47 @@ def check_units(
 def findings_of(unit: Unit, known: Registry, checks: Sequence[Check]) -> list[Diagnostic]:
     """Everything that is to be said of one unit, each mistake once."""
     subject = Subject(unit, known)
-    found = [*unit.found]
     if subject.input is None and subject.failure is not None:
-        return [unit.placed(d) for d in (*found, *subject.failure.diagnostics)]
-    found += subject.told
+        # a guide or a script leaves out much that a run needs
+        return [] if unit.guide or unit.words else [unit.placed(d) for d in subject.failure.diagnostics]
+    found = [*subject.told]
+    explained: set[str] = set()
     for check in checks:
-        found += check.run(subject)
+        told = list(check.run(subject))
+        explained.update(check.explains if told else ())
+        found += told
+    found = [finding for finding in found if _rule(finding) not in explained]
     return list(_once([unit.placed(finding) for finding in found]))
 
 
+def _rule(finding: Diagnostic) -> str:
+    """The rule behind a refusal."""
+    return finding.message.rpartition("(")[2].rstrip(")") if finding.code == REFUSED.code else ""
+
+
 def _once(found: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
-    """Without what another finding says of the same key already: the first of the highest severity stays,
-    unless one of them knows a repair."""
-    best: dict[object, Diagnostic] = {}
-    for finding in found:
-        key = (finding.file, finding.line, finding.key) if finding.key and finding.file else finding
-        have = best.get(key)
-        if have is None or _weight(finding) < _weight(have):
-            best[key] = finding
-    yield from best.values()
+    """Without what another finding says better of the same key: a bare refusal beside a check, and a general
+    check beside one of its own for that mistake; never a graver one beside a lighter."""
+    beside: dict[object, list[Diagnostic]] = {}
+    for finding in dict.fromkeys(found):
+        beside.setdefault(_same(finding), []).append(finding)
+    for several in beside.values():
+        for finding in several:
+            grave, rank = _ORDER[finding.severity], _rank(finding)
+            if not any(_rank(other) < rank and _ORDER[other.severity] <= grave for other in several):
+                yield finding
 
 
-def _weight(finding: Diagnostic) -> tuple[int, bool]:
-    return _ORDER[finding.severity], finding.fix is None
+# the more general comes later
+_GENERAL = ("CK200", REFUSED.code)
+
+
+def _rank(finding: Diagnostic) -> int:
+    return _GENERAL.index(finding.code) + 1 if finding.code in _GENERAL else 0
+
+
+def _same(finding: Diagnostic) -> object:
+    return (finding.file, finding.line, finding.key) if finding.key and finding.file else finding
 
 
 def _key(finding: Diagnostic) -> tuple[Any, ...]:
@@ -82,14 +101,14 @@ def run_example(example: Example, known: Registry | None = None) -> Report:
     files = Files(memory=dict(example.files))
     command = (example.command,) if example.command else ()
     given = () if command else tuple(example.files)
-    units = units_of(
+    units, skipped = units_of(
         files, given, command, target=example.target, facts=example.facts, versions=example.versions
     )
-    return check_units(units, known)
+    return check_units(units, known)._replace(skipped=tuple(skipped))
 
 
-def to_json(report: Report) -> dict[str, Any]:
-    """The shape that the CLI contract fixes."""
+def to_json(report: Report, fixable: int = 0) -> dict[str, Any]:
+    """The shape that the CLI contract fixes. fixable: how many findings --fix repairs."""
     return {
         "files": list(report.units),
         "diagnostics": [finding.to_json() for finding in report.findings],
@@ -97,5 +116,6 @@ def to_json(report: Report) -> dict[str, Any]:
             **{severity.value: report.count(severity) for severity in Severity},
             "files": len(report.units),
             "skipped": len(report.skipped),
+            "fixable": fixable,
         },
     }

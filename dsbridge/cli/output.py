@@ -62,9 +62,15 @@ def _together(group: list[Diagnostic]) -> str:
     return "\n".join(lines)
 
 
+def painted(word: str, severity: Severity, *, err: bool = False) -> str:
+    """A word in its severity's colour: on a terminal, unless NO_COLOR says otherwise."""
+    stream = sys.stderr if err else sys.stdout
+    if not stream.isatty() or os.environ.get("NO_COLOR"):
+        return word
+    return click.style(word, fg=COLOURS[severity], bold=True)
+
+
 def _coloured(text: str, finding: Diagnostic) -> str:
-    if not sys.stderr.isatty() or os.environ.get("NO_COLOR"):
-        return text
     word = finding.severity.value
-    painted = click.style(word, fg=COLOURS[finding.severity], bold=True)
-    return text.replace(f"{word} {finding.code}", f"{painted} {finding.code}", 1)
+    seen = painted(word, finding.severity, err=True)
+    return text.replace(f"{word} {finding.code}", f"{seen} {finding.code}", 1)

@@ -18,10 +18,14 @@ CODES = (UNKNOWN,)
 @click.argument("code")
 @format_option
 def command(code: str, format_: str) -> None:
-    """Tell all about a rule (what it does, when, the proof) or a diagnostic.
+    """Tell all about a rule (what it does, when, the proof), a check (with its example) or a diagnostic.
 
     Exit code 0; 2 for a code that nobody has.
     """
+    from dsbridge.checking.catalogue import all_checks
+    from dsbridge.cli.checkpage import check_json, check_text
+    from dsbridge.plugins import registry
+
     wanted = code.upper()
     for layer in all_layers(None):
         for rule in layer.rules:
@@ -31,6 +35,13 @@ def command(code: str, format_: str) -> None:
                 else:
                     click.echo("\n".join(rule_text(layer, rule)))
                 return
+    for check in all_checks(registry()):
+        if check.code.code == wanted:
+            if format_ == "json":
+                print_json(check_json(check))
+            else:
+                click.echo("\n".join(check_text(check)))
+            return
     known = diagnostic_codes()
     if wanted in known:
         found = known[wanted]

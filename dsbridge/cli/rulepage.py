@@ -17,7 +17,9 @@ from dsbridge.values import UNSET
 
 # Every core module that declares diagnostics.
 WITH_CODES = (
-    "artifacts", "assumed", "bounds", "cli.given", "cli.rule", "deepspeed.dialect", "explaining", "fields",
+    "artifacts", "assumed", "bounds", "checking.environment", "checking.settings", "checking.writing",
+    "cli.given", "cli.rule",
+    "deepspeed.dialect", "explaining", "fields",
     "formats.document", "formats.yaml_edit", "inputs", "parsing", "plugins", "prediction", "rendering",
     "building", "sharding", "sides",
     "spec.build", "spec.consistency", "spec.load", "verification",

@@ -1,26 +1,27 @@
-"""Which keys a DeepSpeed version knows: an unknown one stops it in some blocks, and is lost in others.
-
-The tables are harvested from the real packages (tools/harvest.py, tools/merge_versions.py).
-"""
+"""Which keys a DeepSpeed version knows: an unknown one stops it in some blocks, and is lost in others."""
 
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from dsbridge.deepspeed.blocks import Blocks
 from dsbridge.deepspeed.dialect import IGNORED, VERSION, Dialect
+from dsbridge.deepspeed.known import known_keys
 from dsbridge.diagnostics import Diagnostic
 
 
-@cache
-def _read(name: str) -> dict[str, Any]:
-    versions = json.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))["versions"]
-    assert isinstance(versions, dict)
-    return versions
+def fate(key: str, version: str) -> Literal["refused", "ignored"] | None:
+    """What becomes of a dotted key that the version does not read; None for one that it does."""
+    blocks = known_keys(version)
+    block, _, name = key.rpartition(".")
+    while block not in blocks:  # the nearest block that the version has decides
+        block, _, name = block.rpartition(".")
+    found = blocks[block]
+    if name in found.removed:
+        return "refused"
+    return None if name in found.keys or found.unknown == "kept" else found.unknown
 
 
 def version_findings(
@@ -33,15 +34,15 @@ def version_findings(
     """
     keys = list(written)
     for version in dialect.versions:
-        known = _read("key_versions.json")[version]
         for key in keys:
-            if key in known["refused"]:
+            becomes = fate(key, version)
+            if becomes == "refused":
                 yield VERSION(
                     f"`{paths.get(key, key)}` becomes `{key}`, which DeepSpeed {version} refuses",
                     hint=f"{dialect.title} runs with DeepSpeed {version}: remove the setting.",
                     key=paths.get(key),
                 )
-            elif key in known["ignored"]:
+            elif becomes == "ignored":
                 yield IGNORED(
                     f"`{paths.get(key, key)}` becomes `{key}`, which DeepSpeed {version} does not read",
                     hint=f"{dialect.title} runs with DeepSpeed {version}: the setting has no effect there.",
@@ -52,22 +53,29 @@ def version_findings(
 
 def optimizer_missing(name: str, dialect: Dialect) -> str | None:
     """A version of the dialect whose DeepSpeed does not build this optimizer."""
-    table = _read("key_versions.json")
-    return next((v for v in dialect.versions if name in table[v]["no_optimizer"]), None)
+    return next((version for version in dialect.versions if _lacks(version, name)), None)
+
+
+def _lacks(version: str, name: str) -> bool:
+    blocks = Blocks(version)
+    # torch's own SGD needs no name in DeepSpeed's list
+    return name != "sgd" and name not in {row["name"] for row in blocks.rows(blocks.known["optimizers"])}
 
 
 def _native(native: Mapping[str, Any], version: str, dialect: Dialect) -> Iterator[Diagnostic]:
     if not native:
         return
     flat = _flat(native)
-    for block, names in _read("strict_keys.json")[version].items():
-        given = {key.removeprefix(f"{block}.").split(".")[0] for key in flat if key.startswith(f"{block}.")}
-        for name in sorted(given - set(names)):
-            close = difflib.get_close_matches(name, names, n=1)
+    for path, block in known_keys(version).items():
+        if block.unknown != "refused":
+            continue
+        given = {key.removeprefix(f"{path}.").split(".")[0] for key in flat if key.startswith(f"{path}.")}
+        for name in sorted(given - set(block.keys)):
+            close = difflib.get_close_matches(name, block.keys, n=1)
             yield VERSION(
-                f"`{block}` of DeepSpeed {version} has no key `{name}`; an unknown one stops it",
+                f"`{path}` of DeepSpeed {version} has no key `{name}`; an unknown one stops it",
                 hint=f"Did you mean `{close[0]}`?" if close else f"{dialect.title} runs with that version.",
-                key=f"deepspeed.{block}.{name}",
+                key=f"deepspeed.{path}.{name}",
             )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_right
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -28,6 +29,11 @@ MAX_VALUES = 200_000  # the index of a very large model has 100,000
 _LINE = re.compile(r"\n")
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _LONG = re.compile(r"\d{4301}")  # CPython converts no longer integers
+
+
+def tokens(text: str) -> Iterator[re.Match[str]]:
+    """The text in pieces, each of a `lastgroup`: space (comments, too), text, mark, plain."""
+    return _TOKEN.finditer(text)
 
 
 def read_json(text: str, file: str = "<text>", *, comments: bool = False) -> Document:

@@ -56,6 +56,36 @@ def read_markdown(text: str) -> list[Block]:
     ]
 
 
+class Span(NamedTuple):
+    """Inline code: its text, and where it begins."""
+
+    text: str
+    line: int
+    column: int
+
+
+_SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
+
+
+def inline_code(text: str) -> list[Span]:
+    """The inline code between the blocks, in order. One that runs over a line's end is left out."""
+    from markdown_it import MarkdownIt
+
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    parser = MarkdownIt("commonmark").enable("table").disable("inline")
+    numbers = {
+        number
+        for token in parser.parse("\n".join(lines))
+        if token.type in ("inline", "paragraph_open", "heading_open", "tr_open") and token.map
+        for number in range(*token.map)
+    }
+    return [
+        Span(found[2].strip(), number + 1, found.start(2) + 1)
+        for number in sorted(numbers)
+        for found in _SPAN.finditer(lines[number])
+    ]
+
+
 _SUFFIX = {"yaml": "yaml", "json": "json", "python": "py"}
 
 

@@ -30,7 +30,8 @@ class Check(NamedTuple):
     nothing, and never raises. why: what happens to the user who does nothing. hint: what to do, in general.
     fires, holds: an input that has the mistake, and the nearest one that has not. evidence: where the real
     packages do it, unless the finding comes from a rule or a harvested table, which have their own.
-    pains: the numbers in docs/reference/pains.md that it catches.
+    pains: the numbers in docs/reference/pains.md that it catches. explains: rules whose refusals are not told
+    beside what this check found, because it says the same and more.
     """
 
     code: Code
@@ -41,3 +42,4 @@ class Check(NamedTuple):
     holds: Example
     evidence: tuple[Evidence, ...] = ()
     pains: tuple[int, ...] = ()
+    explains: tuple[str, ...] = ()

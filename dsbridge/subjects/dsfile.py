@@ -48,7 +48,7 @@ class DsFile(NamedTuple):
 def ds_file(unit: Unit, given: Input | None) -> DsFile | None:
     """The config of a unit: the file alone, the one that its framework's files name, a dict in a script."""
     if given is None:
-        return _read(unit.files, unit.given[0]) if unit.lone and unit.given else None
+        return _read(unit.files, unit.given[0], part=bool(unit.guide)) if unit.lone and unit.given else None
     for name in _named(given):
         if (found := _read(given.setup.files, name)) is not None:
             return found
@@ -76,7 +76,7 @@ def _under(node: Any, depth: int) -> Iterator[str]:
             yield from _under(value, depth + 1)
 
 
-def _read(files: Files, name: str) -> DsFile | None:
+def _read(files: Files, name: str, *, part: bool = False) -> DsFile | None:
     try:
         if not files.has(name):
             return None
@@ -84,7 +84,7 @@ def _read(files: Files, name: str) -> DsFile | None:
         text = files.text(name)
     except InputError:
         return None
-    if not isinstance(document.value, dict) or not is_ds_config(document.value):
+    if not isinstance(document.value, dict) or not is_ds_config(document.value, part=part):
         return None
     loose = bool(json_error(text))
     plain = without_comments(text) if loose else text

@@ -6,20 +6,27 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
+from dsbridge.assumed import ASSUMED
 from dsbridge.deepspeed.layer import VERIFIED
 from dsbridge.diagnostics import Diagnostic, InputError
+from dsbridge.explaining import CODES as EXPLAINED
 from dsbridge.explaining import Explanation, explain_input
 from dsbridge.formats.document import Document, Path_
 from dsbridge.inputs import Input
+from dsbridge.language import paths_in
 from dsbridge.parsing import Parsed, parse_input
 from dsbridge.plugins import Registry
+from dsbridge.prediction import predict
 from dsbridge.provenance import Source
 from dsbridge.resolve import Refused
 from dsbridge.rules import NOTHING
 from dsbridge.spec.leaves import leaves
-from dsbridge.stories import Story
+from dsbridge.spec.load import load_file
+from dsbridge.stories import Story, engine_values
 from dsbridge.subjects.dsfile import DsFile, ds_file
-from dsbridge.subjects.opening import opened
+from dsbridge.subjects.left_open import settled
+from dsbridge.subjects.lone import at_fault, probed
+from dsbridge.subjects.reading import opened
 from dsbridge.subjects.unit import Unit
 from dsbridge.trees import lookup
 from dsbridge.values import UNSET, Unknown
@@ -41,8 +48,8 @@ class Subject:
     @cached_property
     def input(self) -> Input | None:
         """The input as its framework reads it; a script that a guide does not show is assumed."""
-        if self.unit.lone:
-            return None
+        if self.unit.lone or self.unit.text_only or self.unit.is_spec:
+            return self.rendered.input if self.rendered else None
         try:
             found, self.told = opened(self.unit, self.known)
         except InputError as error:
@@ -55,14 +62,53 @@ class Subject:
         """Its name; "" while nobody knows who reads the config."""
         return self.input.framework.name if self.input else ""
 
+    @property
+    def launchers(self) -> tuple[str, ...]:
+        """The programs that start the training, outermost first; none for files without a command."""
+        if self.input is None or self.input.setup.assumed:
+            return ()
+        return self.input.setup.launchers
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The variables that a command sets, or that the files of its launcher say."""
+        return self.input.setup.given_environ if self.input else NOTHING
+
+    @cached_property
+    def rendered(self) -> Explanation | None:
+        """Of a dsbridge.yaml: the prediction of what it is rendered to for the target; without one, only the
+        spec itself is looked at."""
+        if not self.unit.is_spec:
+            return None
+        unit = self.unit
+        try:
+            if unit.target:
+                found = predict(unit.given, (), unit.target, unit.facts, unit.versions, files=unit.files)
+                predicted = {code.code for code in EXPLAINED} - {ASSUMED.code}
+                self.told = tuple(d for d in found.diagnostics if d.code not in predicted)
+                return found
+            loaded = load_file(unit.files.folder / unit.given[0])
+            self.told = tuple(self.known.findings(loaded.spec))
+        except InputError as error:
+            self.failure = error
+        return None
+
     @cached_property
     def strict(self) -> Explanation | None:
         """The prediction for the files exactly as they are."""
+        if self.rendered:
+            return self.rendered
         return explain_input(self.input, self.known, onward=True) if self.input else None
 
     @cached_property
     def explanation(self) -> Explanation | None:
-        """The prediction; for JSON with comments, that of the same JSON without them."""
+        """The prediction; for JSON with comments, that of the same JSON without them. None where a script or
+        a guide leaves open what it depends on."""
+        left_open = len(self.stops) < len(self._stops())
+        return None if left_open else self._predicted
+
+    @cached_property
+    def _predicted(self) -> Explanation | None:
         ds = self.ds
         if not self.input or ds is None or not ds.loose:
             return self.strict
@@ -74,17 +120,59 @@ class Subject:
         return explain_input(found, self.known, onward=True)
 
     @cached_property
+    def probe(self) -> Explanation | None:
+        """Of a config that nobody names: what DeepSpeed itself makes of it."""
+        return probed(self.unit, self.ds, self.known) if self.unit.lone and self.ds else None
+
+    @cached_property
     def refusals(self) -> tuple[Refused, ...]:
         """Everything that would stop the run, in order, one for each cause: those behind the first that are
         about the same fields follow from it."""
         found: list[Refused] = []
-        again = [] if self.explanation is self.strict else [self.explanation]
-        for explanation in (self.strict, *again):
-            if explanation is not None and explanation.result.refused is not None:
-                for refused in (explanation.result.refused, *explanation.result.further):
-                    if not found or _new(refused, found):
-                        found.append(refused)
+        for refused in self.stops:
+            if self.script_assumed and self._prepares and _about_the_script(refused):
+                continue
+            if not found or self.probe is not None or _new(refused, found):
+                found.append(refused)
         return tuple(found)
+
+    @cached_property
+    def stops(self) -> tuple[Refused, ...]:
+        """Every refusal that is met, those too that may follow from one before. Of a script or a guide, only
+        what it does not leave open."""
+        if self.unit.words or self.unit.guide:
+            trees = self._predicted.trees if self._predicted else {}
+            return tuple(settled(self._stops(), trees))
+        return tuple(self._stops())
+
+    def _stops(self) -> list[Refused]:
+        found: list[Refused] = []
+        if self.probe is not None and self.ds is not None:
+            return at_fault(self.probe, self.ds)
+        predicted, strict = self._predicted, self.strict
+        if predicted is not strict and strict and strict.result.refused:
+            found.append(strict.result.refused)  # what is behind it follows from what was not read
+        if predicted is not None and (outcome := predicted.result).refused is not None:
+            found += (outcome.refused, *(() if self.blind else outcome.further))
+        return found
+
+    @property
+    def blind(self) -> bool:
+        """True where a DeepSpeed config is named that is not there: what comes later is not what would
+        happen with it."""
+        found = self._predicted
+        return self.ds is None and found is not None and bool(lookup(found.trees, "dsfile.problem"))
+
+    @property
+    def _prepares(self) -> bool:
+        """True where the script itself makes the optimizer and calls prepare(), not a Trainer."""
+        return self.input is not None and "trainer" not in self.input.reader.layers
+
+    @property
+    def script_assumed(self) -> bool:
+        """True where nobody shows the training script: what it does is a guess."""
+        words = self.input.setup.words.items if self.input else ()
+        return words[:1] == (YOUR_SCRIPT,) or any(d.code == ASSUMED.code for d in self.told)
 
     @cached_property
     def parsed(self) -> Parsed | None:
@@ -121,7 +209,8 @@ class Subject:
     @property
     def versions(self) -> Mapping[str, str]:
         """Of every package that takes part: as said, else installed, else the newest recorded."""
-        return self.explanation.versions if self.explanation else self.unit.versions
+        known = self._predicted or self.probe
+        return known.versions if known else self.unit.versions
 
     def fact(self, name: str) -> Any:
         """What only a run knows (world_size, model.num_attention_heads, ...); UNSET while nobody does."""
@@ -141,6 +230,9 @@ class Subject:
         """What DeepSpeed's engine gets for a key, defaults included; as written where nobody can know."""
         if self.explanation is None:
             return self.written(path)
+        built = engine_values(self.explanation.result).get(path, UNSET)
+        if built is not UNSET:
+            return UNSET if isinstance(built, Unknown) else built
         engine = self.explanation.engine
         value = lookup(engine if isinstance(engine, Mapping) else self.explanation.config or {}, path)
         return UNSET if isinstance(value, Unknown) else value
@@ -166,12 +258,31 @@ class Subject:
             None,
         )
 
+    def wrote(self, path: str) -> Source | None:
+        """Where the user wrote exactly this value of a tree; None for a default, or what was derived."""
+        return self.explanation.input.reading.sources.get(path) if self.explanation else None
+
     def place(self, field: str) -> Source | None:
-        """Where a field stands that a rule names, in the DeepSpeed config or in another tree."""
+        """Where a field stands that a rule names, in the DeepSpeed config or in another tree; for a config
+        that a framework makes of other settings, where its value was taken from."""
         name = field if field.startswith("ds.") else f"ds.{field}"
         if self.ds and name[3:].partition(".")[0] in self.ds.value:
             return self.at(name)
-        return self.at(field)
+        story = self.stories.get(name[3:])
+        return self.at(field) or (story.source if story else None)
+
+    def refusal(self, *codes: str) -> Refused | None:
+        """The refusal by one of these rules, also where another one hides it."""
+        return next((refused for refused in self.stops if refused.rule.code in codes), None)
+
+    @cached_property
+    def scripts(self) -> str:
+        """The text of every Python file that is given or named, for what no reader looks for."""
+        if self.input is None:
+            return ""
+        setup, files = self.input.setup, self.unit.files  # without what was assumed
+        names = dict.fromkeys((*setup.given, *setup.words.items, *self.unit.given))
+        return "\n".join(files.text(name) for name in names if name.endswith(".py") and files.has(name))
 
     def file_value(self, name: str) -> Document | None:
         """A given YAML or JSON file as a document; None for another, or one that cannot be read."""
@@ -183,11 +294,22 @@ class Subject:
             return None
 
 
+# what Accelerate's rules call what a script makes and hands to prepare(); the name it has without a script
+_SCRIPT_SAYS = ("prepared.", "accelerator.")
+YOUR_SCRIPT = "YOUR_SCRIPT"
+
+
+def _about_the_script(refused: Refused) -> bool:
+    return any(path.startswith(_SCRIPT_SAYS) for path in paths_in(refused.rule.when))
+
+
 def _new(refused: Refused, before: list[Refused]) -> bool:
-    """Whether it is about other fields than those before; one that names none may follow from them."""
-    seen = {field for one in before for field in one.fields}
+    """Whether it is about other fields than those before; one that names none, or the whole config, may
+    follow from them."""
+    seen = {field.removeprefix("ds.") for one in before for field in one.fields}
     known = any(one.rule.code == refused.rule.code for one in before)
-    return not known and bool(refused.fields) and not seen.intersection(refused.fields)
+    own = {field.removeprefix("ds.") for field in refused.fields if field != "ds"}
+    return not known and bool(own) and not seen.intersection(own)
 
 
 def ds_path(path: str) -> Path_:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from dsbridge.sdk import Framework, Rendered, RenderRequest, hookimpl
 from dsbridge_accelerate.codes import CODES
 
 if TYPE_CHECKING:  # only the commands that read import these
-    from dsbridge.rulebook import Launcher, Layer, Reader
+    from dsbridge.rulebook import Launcher, Layer, Reader, Reading, Setup
+    from dsbridge.sdk import Vocabulary, Written
 
 
 def _render(request: RenderRequest) -> Rendered:
@@ -24,6 +25,18 @@ def _reader() -> Reader:
     return READER
 
 
+def _vocabulary(versions: Mapping[str, str], surface: str) -> Vocabulary | None:
+    from dsbridge_accelerate.vocabulary import known
+
+    return known(versions, surface)
+
+
+def _written(setup: Setup, reading: Reading) -> Iterable[Written]:
+    from dsbridge_accelerate.written import written
+
+    return written(setup, reading)
+
+
 FRAMEWORK = Framework(
     name="accelerate",
     title="Accelerate",
@@ -32,6 +45,9 @@ FRAMEWORK = Framework(
     render=_render,
     codes=CODES,
     reader=_reader,
+    vocabulary=_vocabulary,
+    surfaces=("yaml", "flags", "sagemaker"),
+    written=_written,
 )
 
 

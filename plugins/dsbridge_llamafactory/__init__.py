@@ -9,7 +9,8 @@ from dsbridge.sdk import Framework, Rendered, RenderRequest, hookimpl
 from dsbridge_llamafactory import codes
 
 if TYPE_CHECKING:
-    from dsbridge.rulebook import Launcher, Layer, Reader
+    from dsbridge.rulebook import Launcher, Layer, Reader, Reading, Setup
+    from dsbridge.sdk import Vocabulary, Written
 
 
 def _render(request: RenderRequest) -> Rendered:
@@ -49,6 +50,18 @@ def _decides() -> Mapping[str, Any]:
     return {name: known[name].default for name in DECIDING}
 
 
+def _vocabulary(versions: Mapping[str, str], surface: str) -> Vocabulary | None:
+    from dsbridge_llamafactory.vocabulary import known
+
+    return known(versions, surface)
+
+
+def _written(setup: Setup, reading: Reading) -> Iterable[Written]:
+    from dsbridge_llamafactory.written import written
+
+    return written(setup, reading)
+
+
 FRAMEWORK = Framework(
     name="llamafactory",
     title="LLaMA-Factory",
@@ -59,6 +72,9 @@ FRAMEWORK = Framework(
     reader=_reader,
     arguments=_arguments,
     decides=_decides,
+    vocabulary=_vocabulary,
+    surfaces=("yaml", "flags", "v1"),
+    written=_written,
 )
 
 

@@ -40,23 +40,37 @@ class Flags(NamedTuple):
 @cache
 def rows() -> tuple[tuple[str, Argument], ...]:
     """Every argument of any version; a name may stand in LLaMA-Factory and in Transformers."""
-    found = json.loads(Path(__file__).with_name("arguments.json").read_text(encoding="utf-8"))
     return tuple(
-        (
-            name,
-            Argument(
-                package,
-                label,
-                kind,
-                choices if isinstance(choices, dict) else {"": choices},
-                default,
-                since,
-                until,
-            ),
-        )
+        (name, _argument(package, row))
         for package in ("transformers", "llamafactory")
-        for name, (label, kind, choices, default, since, until) in found[package].items()
+        for name, row in _table()[package].items()
     )
+
+
+@cache
+def evaluation() -> dict[str, Argument]:
+    """What only `llamafactory-cli eval` takes."""
+    return {name: _argument("llamafactory", row) for name, row in _table()["evaluation"].items()}
+
+
+def deprecated(name: str, version: str) -> str:
+    """What LLaMA-Factory's own help says of one of its arguments that is on its way out; "" of any other."""
+    text, since, until = _table()["deprecated"].get(name, ("", "", ""))
+    have = numbers(version)
+    held = (not since or numbers(since) <= have) and (not until or have < numbers(until))
+    return text if held else ""
+
+
+@cache
+def _table() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path(__file__).with_name("arguments.json").read_text(encoding="utf-8"))
+    return found
+
+
+def _argument(package: str, row: Sequence[Any]) -> Argument:
+    label, kind, choices, default, since, until = row
+    by_version = choices if isinstance(choices, dict) else {"": choices}
+    return Argument(package, label, kind, by_version, default, since, until)
 
 
 @cache

@@ -9,7 +9,8 @@ from dsbridge.sdk import Framework, Rendered, RenderRequest, hookimpl
 from dsbridge_trainer import codes
 
 if TYPE_CHECKING:
-    from dsbridge.rulebook import Layer, Reader
+    from dsbridge.rulebook import Layer, Reader, Reading, Setup
+    from dsbridge.sdk import Vocabulary, Written
 
 
 def _render(request: RenderRequest) -> Rendered:
@@ -30,6 +31,18 @@ def _arguments(versions: Mapping[str, str]) -> frozenset[str]:
     return frozenset(table.fields(table.of(versions)))
 
 
+def _vocabulary(versions: Mapping[str, str], surface: str) -> Vocabulary | None:
+    from dsbridge_trainer.vocabulary import known
+
+    return known(versions, surface)
+
+
+def _written(setup: Setup, reading: Reading) -> Iterable[Written]:
+    from dsbridge_trainer.written import written
+
+    return written(setup, reading)
+
+
 FRAMEWORK = Framework(
     name="trainer",
     title="HF Trainer",
@@ -40,6 +53,9 @@ FRAMEWORK = Framework(
     codes=codes.ALL,
     reader=_reader,
     arguments=_arguments,
+    vocabulary=_vocabulary,
+    surfaces=("TrainingArguments", "flags"),
+    written=_written,
 )
 
 

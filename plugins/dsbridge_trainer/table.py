@@ -40,10 +40,12 @@ def held(rows: list[dict[str, Any]], version: str) -> Any:
 def fields(version: str) -> Mapping[str, Mapping[str, Any]]:
     """The fields of a version, in their order."""
     table = raw()
-    known = sorted(table["versions"], key=numbers)
-    nearest = next((v for v in reversed(known) if numbers(v) <= numbers(version)), known[0])
-    order = [name for name in table["order"][nearest] if name in table["fields"]]
-    found = {name: held(table["fields"][name], version) for name in order}
+    names = list(table["fields"])
+    # of a version older than all that were harvested, what the oldest has
+    version = max(version, table["versions"][0], key=numbers)
+    found = {
+        names[place]: held(table["fields"][names[place]], version) for place in held(table["order"], version)
+    }
     return {name: row for name, row in found.items() if row is not None}
 
 

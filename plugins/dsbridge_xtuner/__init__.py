@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from dsbridge.sdk import Framework, Rendered, RenderRequest, hookimpl
 from dsbridge_xtuner.codes import CODES
 
 if TYPE_CHECKING:
-    from dsbridge.rulebook import Launcher, Layer, Reader
+    from dsbridge.rulebook import Launcher, Layer, Reader, Reading, Setup
+    from dsbridge.sdk import Vocabulary, Written
 
 
 def _render(request: RenderRequest) -> Rendered:
@@ -24,6 +25,18 @@ def _reader() -> Reader:
     return READER
 
 
+def _vocabulary(versions: Mapping[str, str], surface: str) -> Vocabulary | None:
+    from dsbridge_xtuner.vocabulary import known
+
+    return known(versions, surface)
+
+
+def _written(setup: Setup, reading: Reading) -> Iterable[Written]:
+    from dsbridge_xtuner.written import written
+
+    return written(setup, reading)
+
+
 FRAMEWORK = Framework(
     name="xtuner",
     title="XTuner",
@@ -34,6 +47,9 @@ FRAMEWORK = Framework(
     reader=_reader,
     fsdp=False,
     deepspeed_builds=False,
+    vocabulary=_vocabulary,
+    surfaces=("config", "flags"),
+    written=_written,
 )
 
 

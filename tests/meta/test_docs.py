@@ -12,7 +12,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from dsbridge.cli.rulepage import WITH_CODES, facts_used
+from dsbridge.checking.settings import KEYS, read_settings, unknown_codes
+from dsbridge.cli.rulepage import WITH_CODES, diagnostic_codes, facts_used
 from dsbridge.plugins import registry
 from tests.conftest import ROOT
 from tools.docgen import PAGES
@@ -83,9 +84,32 @@ def test_readme_shows_what_diff_prints(dsbridge: Callable[..., Any], in_root: An
     assert f"```text\n{outcome.out.strip()}\n```" in readme
 
 
+def test_readme_shows_what_check_prints(dsbridge: Callable[..., Any], in_root: Any) -> None:
+    readme = (ROOT / "README.md").read_text()
+    plain, diff = re.findall(r"^\.venv/bin/dsbridge (check .*)$", readme, re.MULTILINE)
+    outcome = dsbridge(*plain.split())
+    assert (outcome.code, outcome.err) == (1, "")
+    assert f"```text\n{outcome.out.strip()}\n```" in readme
+    outcome = dsbridge(*diff.split())
+    assert outcome.code == 1
+    assert f"```diff\n{outcome.out.strip()}\n```" in readme
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_reference_pages_are_what_the_declarations_give(page: str) -> None:
     assert (ROOT / "docs" / "reference" / page).read_text() == PAGES[page](), "run python -m tools.docgen"
+
+
+def test_the_page_on_checking_shows_settings_that_are_read(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "checking.md").read_text()
+    (settings,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    file = tmp_path / "pyproject.toml"
+    file.write_text(settings)
+    found = read_settings(file)
+    assert found is not None
+    assert not unknown_codes(found.codes(), diagnostic_codes(), str(file))
+    for key in KEYS:
+        assert f"{key} =" in settings, f"docs/checking.md does not show `{key}`"
 
 
 def test_every_fact_has_a_meaning() -> None:

@@ -40,7 +40,7 @@ LEVELS = (
     {"claims", "weights"},
     {"language"},
     {"formats", "rules", "bounds"},
-    {"reading", "questions"},
+    {"reading", "questions", "vocabulary"},
     {"ruleindex"},
     {"resolve"},
     {"launchers"},

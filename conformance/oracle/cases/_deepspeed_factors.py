@@ -33,6 +33,7 @@ BATCH: dict[str, Changes] = {
     "micro-auto": {_MICRO: "auto"},
     "micro-auto-alone": {_MICRO: "auto", _GAS: GONE},
     "gas-auto": {_GAS: "auto"},
+    "micro-and-gas-auto": {_MICRO: "auto", _GAS: "auto"},
     "all-auto": {_TOTAL: "auto", _MICRO: "auto", _GAS: "auto"},
     "total-auto-alone": {_TOTAL: "auto", _MICRO: GONE, _GAS: GONE},
     "total-auto-and-micro": {_TOTAL: "auto", _GAS: GONE},

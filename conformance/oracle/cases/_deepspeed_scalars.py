@@ -111,6 +111,12 @@ REMOVED: dict[str, Changes] = {
     "eigenvalue": {"eigenvalue": {"enabled": False}},
     "quantize-training": {"quantize_training": {"enabled": False}},
     "compression": {"compression_training": {}},
+    "compression-no-groups": {
+        "compression_training": {
+            "weight_quantization": {"shared_parameters": {"enabled": False}, "different_groups": {}},
+            "row_pruning": {"shared_parameters": {"enabled": False}},
+        },
+    },
     "sparse-attention": {"sparse_attention": {"mode": "fixed"}},
     "sparse-attention-wrong": {"sparse_attention": {"mode": "diagonal"}},
     "graph-harvesting": {"graph_harvesting": False},

@@ -25,6 +25,7 @@ RULES = (
     *blocks.BLOCKS,
     *blocks.PRECISION,
     *blocks.DROPPED,
+    *storage.COMPRESSION,
     *names.NAMES,
     *storage.CHECKPOINT,
     *batch.DERIVE,

@@ -103,6 +103,15 @@ DERIVE = (
         ("628", "micro_batch //= grad_acc", "batch/total-and-gas-zero"),
         {f"engine.{TOTAL}": 8, f"engine.{STEPS}": 0},
     ),
+    _fails(
+        "DS275",
+        "the micro batch cannot be multiplied by the accumulation steps",
+        all_of(no(_HAS_T), _HAS_M, _HAS_G),
+        trouble("*", _M, _G),
+        (MICRO, STEPS),
+        ("633", "train_batch_size = micro_batch * grad_acc", "batch/micro-and-gas-auto"),
+        {f"engine.{MICRO}": "auto", f"engine.{STEPS}": "auto"},
+    ),
     refusal(
         "DS148",
         "no batch size is given",

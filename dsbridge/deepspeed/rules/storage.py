@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from dsbridge.deepspeed.rules._make import (
     COMPILE_SINCE,
     NEWEST,
+    REMOVED_SINCE,
     TP_SINCE,
     block_rule,
     ev,
@@ -12,19 +15,25 @@ from dsbridge.deepspeed.rules._make import (
     param,
     refusal,
     since,
+    until,
 )
 from dsbridge.rulebook import (
+    UNSET,
     all_of,
     any_of,
     as_repr,
     block,
+    choose,
     eq,
     get,
     is_a,
     is_set,
+    listed,
+    missing,
     no,
     one_of,
     text,
+    truthy,
     type_name,
     upper,
 )
@@ -35,6 +44,45 @@ _TAG = param("checkpoint.tag_validation", "WARN")
 _STAGE = param("checkpoint.parallel_write.pipeline_stage", False)
 _KEEP = param("data_types.keep_in_fp32_modules", "auto")
 _MODES = ["WARN", "IGNORE", "FAIL"]
+_COMPRESSED = (
+    *("weight_quantization", "activation_quantization", "sparse_pruning"),
+    *("row_pruning", "head_pruning", "channel_pruning"),
+)
+
+
+def _ungrouped() -> Any:
+    """The first method of compression that is switched off and has no groups."""
+    found: Any = UNSET
+    for name in reversed(_COMPRESSED):
+        path = f"engine.compression_training.{name}"
+        off = no(truthy(get(f"{path}.shared_parameters.enabled")))
+        bare = all_of(is_a(get(path), "dict"), missing(get(f"{path}.different_groups")), off)
+        found = choose(bare, name, found)
+    return found
+
+
+_UNGROUPED = _ungrouped()
+COMPRESSION = (
+    refusal(
+        "DS276",
+        "a method of compression needs its groups, switched off too",
+        _HERE,
+        is_set(_UNGROUPED),
+        ("KeyError", "'different_groups'", listed(text("compression_training.{}", _UNGROUPED))),
+        "The groups are read before anybody looks whether the method is on.",
+        ev(
+            "compression/config.py",
+            "325",
+            "sub_param_dict = param_dict[DIFFERENT_GROUPS]",
+            "removed/compression-no-groups",
+            "0.16.9",
+        ),
+        {"engine.compression_training.row_pruning.shared_parameters.enabled": False},
+        {"engine.compression_training.row_pruning.different_groups": {}},
+        versions=until(REMOVED_SINCE),
+        hint="Remove the block, or give it `different_groups: {}`.",
+    ),
+)
 
 
 STRICT = (

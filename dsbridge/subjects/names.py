@@ -1,0 +1,42 @@
+"""Every name that DeepSpeed or a framework takes anywhere, in any version: what is none of them is no key."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from functools import cache
+
+from dsbridge.deepspeed.known import ANY, harvested, known_keys
+from dsbridge.plugins import registry
+
+
+@cache
+def _names() -> tuple[frozenset[str], tuple[str, ...]]:
+    blocks = [block for version in harvested() for block in known_keys(version).values()]
+    found = {name for block in blocks for name in (*block.keys, *block.removed)}
+    found |= {part for block in blocks for part in block.path.split(".") if part != ANY}
+    for framework in registry().frameworks.values():
+        for surface in framework.surfaces:
+            words = framework.vocabulary({}, surface) if framework.vocabulary else None
+            if words is not None:
+                found |= {name.lstrip("-").replace("-", "_") for _, name in (*words.arguments, *words.others)}
+    return frozenset(found), tuple(sorted(name for name in found if "_" in name and len(name) > 9))
+
+
+def is_known(name: str) -> bool:
+    """Whether anybody takes it."""
+    return name in _names()[0]
+
+
+def near(name: str) -> str:
+    """The name that it is a slip of the pen for; "" for none.
+
+    Names that differ in a digit are others, not slips: `zero2`, `zero3`.
+    """
+    every, long = _names()
+    if name in every or len(name) < 10 or "_" not in name:
+        return ""
+    close = difflib.get_close_matches(name, long, n=1, cutoff=0.9)
+    if not close or re.sub(r"\d", "", name) == re.sub(r"\d", "", close[0]):
+        return ""
+    return close[0]
