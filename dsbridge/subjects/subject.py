@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from dsbridge.assumed import ASSUMED
+from dsbridge.deepspeed.keys import KeyFinding, judge
 from dsbridge.deepspeed.layer import VERIFIED
 from dsbridge.diagnostics import Diagnostic, InputError
 from dsbridge.explaining import CODES as EXPLAINED
@@ -200,6 +201,11 @@ class Subject:
     def ds(self) -> DsFile | None:
         """The DeepSpeed config as the user wrote it; None if there is none of its own."""
         return ds_file(self.unit, self.input)
+
+    @cached_property
+    def key_findings(self) -> tuple[KeyFinding, ...]:
+        """What its DeepSpeed makes of the keys of the config, as they are written."""
+        return judge(self.ds.value, self.version) if self.ds else ()
 
     @property
     def version(self) -> str:
