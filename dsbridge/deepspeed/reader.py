@@ -92,18 +92,23 @@ def _lone_config(setup: Setup) -> Reading:
     """A DeepSpeed config alone: what its engine would be, as far as a config says."""
     name = setup.words.items[0] if setup.words.items else setup.given[0]
     found = read_config(setup.files, name)
+    trees = lone_trees(found.value)
+    if "ds" not in trees:
+        trees["given"]["problem"] = found.problem
+    return Reading(trees, found.sources)
+
+
+def lone_trees(value: Any) -> dict[str, Any]:
+    """The trees of a config by itself: nobody knows which optimizer the script makes."""
     trees: dict[str, Any] = {
         "given": {"call": True, "config": True, "has_model": True, "path": True},
         "init": {},
     }
-    if isinstance(found.value, dict):
-        trees["ds"] = found.value
-        trees["init"]["optimizer"] = {"class": unread("init.optimizer.class")}
-        if "optimizer" in found.value:
-            del trees["init"]["optimizer"]
-    else:
-        trees["given"]["problem"] = found.problem
-    return Reading(trees, found.sources)
+    if isinstance(value, dict):
+        trees["ds"] = value
+        if "optimizer" not in value:
+            trees["init"]["optimizer"] = {"class": unread("init.optimizer.class")}
+    return trees
 
 
 def _program(setup: Setup, path: str) -> _Program:

@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-from dsbridge.diagnostics import InputError
-from dsbridge.explaining import Explanation, explain_input
-from dsbridge.inputs import read_input
+from dsbridge.deepspeed.reader import lone_trees
+from dsbridge.explaining import ASSUMED
+from dsbridge.inputs import installed
 from dsbridge.plugins import Registry
-from dsbridge.resolve import Refused
+from dsbridge.resolve import Outcome, Refused, resolve
+from dsbridge.rules import ENGINE, INITIALIZE, PARSE, Layer
 from dsbridge.subjects.dsfile import DsFile
 from dsbridge.subjects.unit import Unit
 from dsbridge.trees import lookup
 from dsbridge.values import UNSET
 
+# what the engine is made to be stops nobody
+_PROGRAM = (*INITIALIZE, *PARSE, *(name for name in ENGINE if name != "deepspeed.engine.made"))
 _BATCH = ("train_batch_size", "train_micro_batch_size_per_gpu")
 
 
-def probed(unit: Unit, ds: DsFile, known: Registry) -> Explanation | None:
+class Probe(NamedTuple):
+    """What DeepSpeed makes of the config, and the versions that were asked."""
+
+    outcome: Outcome
+    versions: Mapping[str, str]
+
+
+def probed(unit: Unit, ds: DsFile, known: Registry) -> Probe:
     """The config as deepspeed.initialize would get it once somebody has filled its "auto" and its batch."""
     value: dict[str, Any] = _filled(ds.value)
     if not any(isinstance(value.get(name), int) for name in _BATCH):
         value = {k: v for k, v in value.items() if k not in _BATCH} | {"train_micro_batch_size_per_gpu": 1}
-    name = "ds_config.json"
-    files = unit.files.over({name: json.dumps(value)})
-    try:
-        found = read_input(known, files, (name,), (), "deepspeed", unit.facts, unit.versions)
-    except InputError:
-        return None
-    return explain_input(found, known, onward=True)
+    layers, usual = _deepspeed(known)
+    versions = {**usual, **installed(usual), **unit.versions}
+    facts = {**ASSUMED, **unit.facts}
+    return Probe(resolve(layers, _PROGRAM, lone_trees(value), facts, versions, onward=True), versions)
+
+
+def _deepspeed(known: Registry) -> tuple[list[Layer], Mapping[str, str]]:
+    reader = known.frameworks["deepspeed"].reader
+    assert reader is not None
+    return [known.layer(name) for name in reader().layers], reader().versions
 
 
 def _filled(value: Any) -> Any:
@@ -44,9 +57,8 @@ def _filled(value: Any) -> Any:
     return made
 
 
-def at_fault(explanation: Explanation, ds: DsFile) -> list[Refused]:
+def at_fault(outcome: Outcome, ds: DsFile) -> list[Refused]:
     """The refusals that are about what the config says; what it leaves to the framework is no mistake."""
-    outcome = explanation.result
     every = (outcome.refused, *outcome.further) if outcome.refused else ()
     return [
         refused

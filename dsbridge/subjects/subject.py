@@ -26,7 +26,7 @@ from dsbridge.spec.load import load_file
 from dsbridge.stories import Story, engine_values
 from dsbridge.subjects.dsfile import DsFile, ds_file
 from dsbridge.subjects.left_open import settled
-from dsbridge.subjects.lone import at_fault, probed
+from dsbridge.subjects.lone import Probe, at_fault, probed
 from dsbridge.subjects.reading import opened
 from dsbridge.subjects.unit import Unit
 from dsbridge.trees import lookup
@@ -121,7 +121,7 @@ class Subject:
         return explain_input(found, self.known, onward=True)
 
     @cached_property
-    def probe(self) -> Explanation | None:
+    def probe(self) -> Probe | None:
         """Of a config that nobody names: what DeepSpeed itself makes of it."""
         return probed(self.unit, self.ds, self.known) if self.unit.lone and self.ds else None
 
@@ -149,7 +149,7 @@ class Subject:
     def _stops(self) -> list[Refused]:
         found: list[Refused] = []
         if self.probe is not None and self.ds is not None:
-            return at_fault(self.probe, self.ds)
+            return at_fault(self.probe.outcome, self.ds)
         predicted, strict = self._predicted, self.strict
         if predicted is not strict and strict and strict.result.refused:
             found.append(strict.result.refused)  # what is behind it follows from what was not read
