@@ -152,7 +152,7 @@ CHECKS = (
         hint="Choose a size that divides num_key_value_heads. By source only: no run on GPUs is recorded.",
         fires=Example({"ds.json": _DS % 4}, _FOUR, facts={"model": _QWEN}, versions={"deepspeed": "0.18.4"}),
         holds=Example({"ds.json": _DS % 2}, _FOUR, facts={"model": _QWEN}, versions={"deepspeed": "0.18.4"}),
-        evidence=(Evidence("deepspeed", "0.18.4", "module_inject/layers.py", "510", _CHUNK, ""),),
+        evidence=(Evidence("deepspeed", "0.18.4", "module_inject/layers.py", "512", _CHUNK, ""),),
         pains=(26,),
     ),
     Check(

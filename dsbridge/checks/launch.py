@@ -152,7 +152,7 @@ CHECKS = (
         holds=Example({"ds.json": _DS}, f"CUDA_VISIBLE_DEVICES=2,3 deepspeed {_TRAIN}"),
         evidence=(
             Evidence(
-                "deepspeed", "0.19.8", "launcher/runner.py", "461", "del os.environ[visible_devices_env]", ""
+                "deepspeed", "0.19.8", "launcher/runner.py", "460", "del os.environ[visible_devices_env]", ""
             ),
         ),
         pains=(38,),
