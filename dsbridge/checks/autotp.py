@@ -216,6 +216,7 @@ CHECKS = (
             Evidence("deepspeed", "0.19.8", "runtime/engine.py", "595", "if self.autotp_size() > 1:", ""),
         ),
         pains=(10,),
+        explains=("DS144",),
     ),
     Check(
         code=OLD,
@@ -261,6 +262,7 @@ CHECKS = (
         fires=Example({"ds.json": _DS % ("3", _ON)}, _RUN, versions=_AT_016),
         holds=Example({"ds.json": _DS % (_STAGE2, _ON)}, _RUN, versions=_AT_016),
         pains=(10,),
+        explains=("DS184", "LF346", "TR200"),
     ),
     Check(
         code=UNSAVED,

@@ -143,6 +143,7 @@ CHECKS = (
         fires=Example({"ds.json": _DS % 24}, facts={"world_size": 8}),
         holds=Example({"ds.json": _DS % 32}, facts={"world_size": 8}),
         pains=(4,),
+        explains=tuple(sorted(_RULES)),
     ),
     Check(
         code=WORLDS,

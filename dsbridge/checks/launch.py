@@ -113,7 +113,7 @@ def _yaml(subject: Subject) -> Iterator[Diagnostic]:
         return
     yield YAML(
         f"deepspeed puts --local_rank=0 before {words[2]}: LLaMA-Factory reads a YAML only as its first "
-        "argument, and stops with `the following arguments are required: --output_dir`",
+        "argument, so it never opens this one, and stops because its settings are missing",
         hint=f"Write FORCE_TORCHRUN=1 llamafactory-cli train {words[2]}, or give deepspeed --no_local_rank.",
         key="no_local_rank",
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dsbridge.cli.environment import about_environment, with_environment
 from dsbridge.cli.given import Given, InputCommand, given, input_options, outside_option
 from dsbridge.cli.output import painted, print_json, tell
 
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     "--each", is_flag=True, help="Every FILE by itself; those that nobody recognises are passed over."
 )
 @click.option("--fix", is_flag=True, help="Repair what can be repaired safely, in place; notes with --all.")
+@click.option(
+    "--env", "environment", is_flag=True, help="The releases that are installed here, too; needs no FILE."
+)
 @click.option("--diff", is_flag=True, help="Print what --fix would change, and change nothing.")
 @click.option(
     "--format",
@@ -51,6 +55,7 @@ def command(
     ignore: tuple[str, ...],
     everything: bool,
     each: bool,
+    environment: bool,
     fix: bool,
     diff: bool,
     **options: Any,
@@ -72,7 +77,9 @@ def command(
     from dsbridge.formats.document import MAX_BYTES, decode
     from dsbridge.plugins import BROKEN, registry
 
-    asked = given(ctx, options)
+    asked = given(ctx, options, needed=not environment)
+    if environment:
+        asked = with_environment(asked)
     first = asked.files[0] if asked.files else ""
     choice = Choice(first, diagnostic_codes, _codes(select), _codes(ignore))
     files = asked.bounded()
@@ -81,7 +88,8 @@ def command(
 
     def check(texts: Files) -> Report:
         units, skipped = _units(asked, choice, texts, each=each)
-        return choice.of(check_units(units)._replace(skipped=tuple(skipped)), texts)
+        found = check_units(units)._replace(skipped=tuple(skipped))
+        return choice.of(about_environment(found, asked) if environment else found, texts)
 
     report = check(files)
     repaired = _repaired(check, files, write=fix and not diff, notes=everything) if fix or diff else None
@@ -111,6 +119,8 @@ def _codes(words: tuple[str, ...]) -> tuple[str, ...] | None:
 
 def _units(asked: Given, choice: Choice, files: Files, *, each: bool) -> tuple[list[Unit], list[str]]:
     """What is checked, and what nobody recognises. The facts of the command line win over the settings'."""
+    if not asked.files and not asked.command:
+        return [], []
     from dsbridge.checking.units import units_of
 
     settings = choice.base

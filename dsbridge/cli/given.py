@@ -113,8 +113,8 @@ def source_options(function: F) -> F:
     return function
 
 
-def given(ctx: click.Context, options: Mapping[str, Any]) -> Given:
-    """What the options of `input_options` say.
+def given(ctx: click.Context, options: Mapping[str, Any], *, needed: bool = True) -> Given:
+    """What the options of `input_options` say. needed: without files and command there is nothing to do.
 
     Raises:
         InputError: no input, or a fact that cannot be used.
@@ -125,7 +125,7 @@ def given(ctx: click.Context, options: Mapping[str, Any]) -> Given:
         from dsbridge.inputs import words_of
 
         words_of(command)  # says that there is no program
-    if not files and not command:
+    if needed and not files and not command:
         hint = "As in: dsbridge explain train.yaml, or dsbridge explain -- torchrun ... train.py"
         raise InputError([NO_INPUT("give files, or a launch command after `--`", hint=hint)])
     facts: dict[str, Any] = dict(_pair("--fact", text, _value) for text in options["facts"])

@@ -17,7 +17,8 @@ from dsbridge.values import UNSET
 
 # Every core module that declares diagnostics.
 WITH_CODES = (
-    "artifacts", "assumed", "bounds", "checking.settings", "checking.writing", "cli.given", "cli.rule",
+    "artifacts", "assumed", "bounds", "checking.environment", "checking.settings", "checking.writing",
+    "cli.given", "cli.rule",
     "deepspeed.dialect", "explaining", "fields",
     "formats.document", "formats.yaml_edit", "inputs", "parsing", "plugins", "prediction", "rendering",
     "building", "sharding", "sides",

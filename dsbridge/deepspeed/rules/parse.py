@@ -8,6 +8,7 @@ from dsbridge.deepspeed.rules._make import (
     LOAD_SINCE,
     NEWEST,
     RANKS,
+    REMOVED_SINCE,
     SEQUENCE_DTYPE_SINCE,
     SEQUENCE_SINCE,
     between,
@@ -160,7 +161,7 @@ def _removed(
         ev("runtime/config.py", "132-142", quote, recorded),
         {fires: False},
         {path: {}},
-        versions=since(NEWEST),
+        versions=since(REMOVED_SINCE),
         hint="Remove the key.",
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 from dsbridge.deepspeed.rules._make import (
     COMPILE_SINCE,
     NEWEST,
+    REMOVED_SINCE,
     TP_SINCE,
     block_rule,
     ev,
@@ -78,7 +79,7 @@ COMPRESSION = (
         ),
         {"engine.compression_training.row_pruning.shared_parameters.enabled": False},
         {"engine.compression_training.row_pruning.different_groups": {}},
-        versions=until(NEWEST),
+        versions=until(REMOVED_SINCE),
         hint="Remove the block, or give it `different_groups: {}`.",
     ),
 )

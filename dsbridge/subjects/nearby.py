@@ -1,0 +1,47 @@
+"""Files that a name may have meant: the same name in another folder, or a name like it."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator
+from pathlib import PurePath
+
+from dsbridge.reading import Files
+
+_MOST, _DEPTH = 500, 3  # files that are looked at; folders below the one where the command runs
+_LEFT_OUT = ("node_modules", "__pycache__", "site-packages")
+
+
+def near(files: Files, name: str) -> str:
+    """The likeliest file for a name that is not there; "" for none."""
+    wanted = PurePath(name)
+    found = [path for path in _listed(files) if PurePath(path).suffix == wanted.suffix]
+    same = sorted((path for path in found if PurePath(path).name == wanted.name), key=lambda p: (len(p), p))
+    if same:
+        return same[0]
+    names = {PurePath(path).name: path for path in reversed(found)}
+    close = difflib.get_close_matches(wanted.name, names, n=1, cutoff=0.75)
+    return names[close[0]] if close else ""
+
+
+def _listed(files: Files) -> Iterator[str]:
+    yield from files.memory
+    if not files.disk:
+        return
+    left = _MOST
+    for place, folders, inside in os.walk(files.folder):
+        inner = PurePath(place).relative_to(files.folder)
+        deep = len(inner.parts) >= _DEPTH
+        folders[:] = (
+            []
+            if deep
+            else sorted(
+                folder for folder in folders if not folder.startswith(".") and folder not in _LEFT_OUT
+            )
+        )
+        for file in sorted(inside)[:left]:
+            yield (inner / file).as_posix()
+        left -= len(inside)
+        if left <= 0:
+            return
