@@ -66,7 +66,7 @@ def destination(edit: Edit) -> tuple[str | int, ...]:
 
 
 def same(a: Any, b: Any, *, loosely: bool = False) -> bool:
-    """Equal, and of equal types: 1, 1.0 and true are three values. loosely: 1 and 1.0 are one, as to hjson."""
+    """Equal, and of equal types: 1, 1.0 and true are three values. loosely: 1 is 1.0, as to hjson."""
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(same(a[key], b[key], loosely=loosely) for key in a)
     if isinstance(a, list) and isinstance(b, list):
