@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from dsbridge.deepspeed.scheduler import TYPES as CURVES
 from dsbridge.diagnostics import InputError
 from dsbridge.explaining import Explanation
+from dsbridge.rules import numbers
 from dsbridge.trees import flat, lookup
 from dsbridge.values import UNSET, Unknown
 
@@ -47,8 +48,11 @@ _USUAL: Mapping[str, Any] = {
 _MODES = ("adam_w_mode", "torch_adam", "fp32_optimizer_states")  # which class it is, not its numbers
 # deepspeed/runtime/lr_schedules.py
 _WARMUP = {"warmup_min_lr": 0.0, "warmup_max_lr": 0.001, "warmup_num_steps": 1000, "warmup_type": "log"}
+# WarmupLR alone takes the optimizer's rate where no peak is given, and only from this release on
+_PEAK_IS_LR = (0, 17, 2)
+_OF_THE_OPTIMIZER = object()
 _SCHEDULES: Mapping[str, Mapping[str, Any]] = {
-    "WarmupLR": _WARMUP,
+    "WarmupLR": {**_WARMUP, "warmup_max_lr": _OF_THE_OPTIMIZER},
     "WarmupDecayLR": _WARMUP,
     "WarmupCosineLR": {"warmup_min_ratio": 0.0, "warmup_num_steps": 1000, "cos_min_ratio": 0.0001,
                        "warmup_type": "log"},
@@ -78,10 +82,20 @@ def optimizing(found: Explanation) -> Optimizing:
             said = {**said, **(claimed or listed)}
         values |= {f"{part}.{name}": value for name, value in said.items()}
         values[f"{part}.owner"] = owner
+    if values.get("scheduler.params.warmup_max_lr") is _OF_THE_OPTIMIZER:
+        values["scheduler.params.warmup_max_lr"] = _peak(found.versions, values)
     steps = lookup(trees, "run.steps")
     unknown = Unknown(frozenset({"num_training_steps"}))
     whole = found.facts.get("num_training_steps", unknown) if steps is UNSET else steps
     return Optimizing(values, frozenset(unsaid), whole)
+
+
+def _peak(versions: Mapping[str, str], values: Mapping[str, Any]) -> Any:
+    """Where WarmupLR climbs to if nobody says it."""
+    have = versions.get("deepspeed")
+    if have and numbers(have) < _PEAK_IS_LR:
+        return _WARMUP["warmup_max_lr"]
+    return values.get("optimizer.params.lr", Unknown(frozenset({"optimizer.lr"})))
 
 
 _TELLS = {"optimizer": "params.", "scheduler": "type"}

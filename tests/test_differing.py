@@ -313,3 +313,14 @@ def test_a_default_that_is_written_out_is_no_difference(change: dict[str, Any]) 
 def test_epochs_do_not_count_where_steps_do() -> None:
     assert trained({"num_train_epochs": 1.0}, max_steps=50).differences == ()
     assert kinds(trained({"max_steps": 60}, max_steps=50)) == {"training.max_steps": "result"}
+
+
+@pytest.mark.parametrize(("version", "same_curve"), [("0.19.8", True), ("0.16.9", False)])
+def test_where_warmup_lr_climbs_to_if_nobody_says_it(version: str, same_curve: bool) -> None:
+    """0.17.2 took the optimizer's rate in the place of 0.001 (deepspeed/runtime/lr_schedules.py:738)."""
+
+    def config(**params: float) -> dict[str, Any]:
+        return {**BASE, "scheduler": {"type": "WarmupLR", "params": {"warmup_num_steps": 10, **params}}}
+
+    found = compared(config(), config(warmup_max_lr=1e-4), version=version)
+    assert ("scheduler.params.warmup_max_lr" not in kinds(found)) is same_curve

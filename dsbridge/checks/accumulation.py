@@ -65,7 +65,7 @@ def _fix(subject: Subject, wish: Wish) -> Fix | None:
     """Only where the config says nothing itself: else one of two numbers that were written would go."""
     if subject.ds is None or not subject.ds.document or subject.written(_KEY) is not UNSET:
         return None
-    if wish.rule.code == "ACC264" or subject.refusals:
+    if wish.rule.code == "ACC264" or subject.stops:
         return None
     return Fix(f'write "{_KEY}": "auto"', (Edit(subject.ds.file, (_KEY,), "set", "auto"),))
 

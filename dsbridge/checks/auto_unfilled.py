@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from dsbridge.deepspeed.meanings import NOTHING, UNREAD, meaning_of
 from dsbridge.diagnostics import Code, Diagnostic, Severity
-from dsbridge.subjects.autos import DROPPED, FILLED, KEPT, REFUSED, Fate, autos, default_of, fate_in, fates
+from dsbridge.subjects.autos import DROPPED, FILLED, KEPT, REFUSED, Fate, autos, default_of, fate_in, unfilled
 from dsbridge.subjects.contract import Check, Example
 from dsbridge.subjects.subject import Subject
 from dsbridge.values import UNSET
@@ -22,8 +22,8 @@ def _run(subject: Subject) -> Iterator[Diagnostic]:
     if subject.ds is None or "autotuning" in subject.ds.value:  # the autotuner fills some
         return
     for path in autos(subject.ds.value):
-        if path in _OWN_WORD:
-            continue
+        if path in _OWN_WORD or subject.place(f"ds.{path}") is None:
+            continue  # or a file that XTuner ships
         found = _lone(subject, path) if subject.unit.lone else _on_path(subject, path)
         if found is not None:
             yield found
@@ -46,7 +46,7 @@ def _on_path(subject: Subject, path: str) -> Diagnostic | None:
             at=subject.place(f"ds.{path}"),
             severity=Severity.ERROR,
         )
-    if subject.refusals:  # behind another stop only what holds in the smallest config is sure
+    if explanation.result.refused:  # behind another stop only what holds in the smallest config is sure
         becomes = _becomes(subject, fate) if fate and kind == DROPPED else ""
     else:
         becomes = _left(subject, path)
@@ -74,8 +74,8 @@ def _left(subject: Subject, path: str) -> str:
 
 def _lone(subject: Subject, path: str) -> Diagnostic | None:
     """Without one: what none of them fills."""
-    found = fates(subject.known, path, subject.unit.versions)
-    if any(fate.kind == FILLED or fate.why.endswith(_OTHER_FAULT) for fate in found):
+    found = unfilled(subject.known, path, subject.unit.versions)
+    if not found or any(fate.why.endswith(_OTHER_FAULT) for fate in found):
         return None
     stops = [f"{fate.title} stops with {fate.why}" for fate in found[:-1] if fate.kind == REFUSED]
     everywhere = all(fate.kind == REFUSED for fate in found)

@@ -7,7 +7,6 @@ from typing import Any
 
 from dsbridge.diagnostics import Code, Diagnostic, Severity
 from dsbridge.provenance import Source
-from dsbridge.resolve import Refused
 from dsbridge.subjects.batch import MICRO, STEPS, TOTAL, Batch, usual
 from dsbridge.subjects.contract import Check, Example
 from dsbridge.subjects.subject import Subject
@@ -48,17 +47,11 @@ def _elastic(subject: Subject) -> bool:
     return subject.written("elasticity.enabled") is True
 
 
-def _stop(subject: Subject) -> Refused | None:
-    """DeepSpeed's own check, also where a framework's stands before it."""
-    every = (*subject.refusals, *filter(None, [subject.refusal(*_RULES)]))
-    return next((refused for refused in every if refused.rule.code in _RULES), None)
-
-
 def _place(subject: Subject) -> tuple[str, Source | None]:
     """The key and place of the rule's own finding, which this one replaces; else of the total."""
-    refused = _stop(subject)
-    if refused is not None and refused.fields:
-        return refused.fields[0], subject.place(refused.fields[0])
+    for refused in subject.stops:
+        if refused.rule.code in _RULES and refused.fields:
+            return refused.fields[0], subject.place(refused.fields[0])
     return TOTAL, subject.at(f"ds.{TOTAL}")
 
 
@@ -66,7 +59,7 @@ def _product(subject: Subject) -> Iterator[Diagnostic]:
     batch = _batch(subject)
     if batch is None or batch.total is None or _elastic(subject) or subject.written(TOTAL) is UNSET:
         return
-    stopped = _stop(subject) is not None
+    stopped = any(refused.rule.code in _RULES for refused in subject.stops)
     if batch.ranks is not None and (stopped or subject.input is None) and not batch.fits(batch.ranks):
         yield _wrong(subject, batch)
     elif batch.ranks is None and not batch.worlds():

@@ -15,15 +15,16 @@ _RULES = {"XT132": "fp16", "XT133": "bf16"}
 def _run(subject: Subject) -> Iterator[Diagnostic]:
     steps = [step for story in subject.stories.values() for step in story.steps]
     acted = [_RULES[step.rule.code] for step in steps if step.rule.code in _RULES]
-    if "bf16" not in acted:
-        return  # every GPU has fp16
+    at = subject.place("ds.bf16.enabled")
+    if "bf16" not in acted or at is None:
+        return  # every GPU has fp16; XTuner's own files are no news
     other = "fp16" if "fp16" in acted or subject.written("fp16.enabled") is True else "float32"
     yield BY_GPU(
         f'bf16.enabled is "auto": XTuner asks the GPU and trains in bf16 where it has that, else in {other} '
         f"({', '.join(code for code, name in _RULES.items() if name in acted)})",
         hint='Write "enabled": true at bf16 to have it said; --no-bf16 shows what an older GPU gets.',
         key="bf16.enabled",
-        at=subject.place("ds.bf16.enabled"),
+        at=at,
     )
 
 

@@ -17,6 +17,7 @@ from dsbridge.values import UNSET
 DISAGREE = Code("CK205", "values-disagree", Severity.ERROR, "Config and arguments say different values.")
 _REFUSAL = "TR161"  # the Trainer's, and LLaMA-Factory's
 _LINE = re.compile(r"- ds (?P<key>[^=]+)=(?P<have>.*) vs hf (?P<label>.*?)=(?P<value>.*)", re.DOTALL)
+_STEPS = "gradient_accumulation_steps"
 # Arguments behind the Trainer's words for what it calculates, or takes from several.
 _BEHIND = {
     "train_batch_size (calculated)": ("per_device_train_batch_size", "gradient_accumulation_steps"),
@@ -43,8 +44,15 @@ class _Pair(NamedTuple):
 def _run(subject: Subject) -> Iterator[Diagnostic]:
     for line in _lines(subject):
         pair = _pair(subject, line)
-        if pair is not None:
+        if pair is not None and not (pair.key == "train_batch_size" and _own_fault(subject)):
             yield _finding(subject, pair)
+
+
+def _own_fault(subject: Subject) -> bool:
+    """Whether the config's own three numbers do not multiply: that is to be put right first."""
+    three = ("train_batch_size", "train_micro_batch_size_per_gpu", _STEPS)
+    said = all(written_number(subject.written(name)) is not None for name in three)
+    return said and subject.refusal("DS158") is not None
 
 
 def _lines(subject: Subject) -> Iterator[object]:
@@ -111,8 +119,11 @@ def _fix(subject: Subject, pair: _Pair) -> Fix | None:
     assert subject.ds is not None
     have = lookup(subject.ds.value, pair.key)
     if pair.sure or (isinstance(have, str) and alike(have, pair.value)):  # the same number in quotes
-        edit = Edit(subject.ds.file, tuple(pair.key.split(".")), "set", "auto")
-        return Fix(f'write "auto" at {pair.key}', (edit,))
+        keys = [pair.key]
+        if pair.key == "train_batch_size" and subject.written(_STEPS) is UNSET:
+            keys.append(_STEPS)  # else Accelerate writes 1 there, and the three do not multiply
+        edits = (Edit(subject.ds.file, tuple(key.split(".")), "set", "auto") for key in keys)
+        return Fix(f'write "auto" at {" and ".join(keys)}', tuple(edits))
     value = written_number(have)
     file = _arguments_file(subject)
     if not file or value is None or len(pair.names) > 1 or pair.label != pair.names[0]:

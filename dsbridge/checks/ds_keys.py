@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from dsbridge.deepspeed.keys import KeyFinding, judge
+from dsbridge.deepspeed.keys import KeyFinding
 from dsbridge.deepspeed.known import releases_with
 from dsbridge.deepspeed.meanings import RESULT, meaning_of
 from dsbridge.diagnostics import Code, Diagnostic, Edit, Fix, Severity
@@ -110,7 +110,7 @@ def _findings(subject: Subject, kind: Kind) -> Iterator[Diagnostic]:
     ds = subject.ds
     if ds is None:
         return
-    for found in map(_settled, judge(ds.value, subject.version)):
+    for found in map(_settled, subject.key_findings):
         if found.kind == kind.kind and lookup(ds.value, ".".join(found.path)) != "auto":
             key = ".".join(found.path)
             yield kind.code(
@@ -174,7 +174,8 @@ def _hint(found: KeyFinding) -> str:
         return f"Write {found.instead}." if found.instead else "See `dsbridge schema --deepspeed VERSION`."
     if found.kind == "comment":
         return "Move it to the top level."
-    return f"Write `{found.instead}`." if found.instead else "Remove it."
+    where = " at the top level" if found.kind == "misplaced" and "." not in found.instead else ""
+    return f"Write `{found.instead}`{where}." if found.instead else "Remove it."
 
 
 def _fix(found: KeyFinding, subject: Subject) -> Fix | None:

@@ -16,21 +16,33 @@ from dsbridge.subjects.wishes import Wish, changes_result, instead, silent, wish
 NOT_TRAINED = Code("CK200", "value-not-trained", Severity.WARNING, "Something else trains than was written.")
 _TOLD = ACCUMULATION | CLIPPING | SCHEDULER | XTUNER  # rules whose wishes have a check of their own
 
+_ADAMW = ("adamw_torch", "adamw_torch_fused", "adamw_apex_fused", "adamw_hf")
+_HALF_TRUE = ("LF232",)  # the weights are bf16 all the same; only DeepSpeed's own bf16 stays off
+
 
 def _run(subject: Subject) -> Iterator[Diagnostic]:
     for wish in wishes(subject):
-        if wish.rule.code not in _TOLD and not silent(wish):
+        if wish.rule.code not in _TOLD and not silent(wish) and not _same_optimizer(wish):
             yield _finding(wish)
 
 
+def _same_optimizer(wish: Wish) -> bool:
+    """DeepSpeed's Adam is AdamW too, whichever implementation the argument names."""
+    kind = str(wish.holds.get("type")).lower() if isinstance(wish.holds, dict) else ""
+    return wish.key == "optimizer" and kind in ("adam", "adamw") and wish.value in _ADAMW
+
+
 def _finding(wish: Wish) -> Diagnostic:
+    half = wish.rule.code in _HALF_TRUE
+    reason = "another optimizer trains the model" if wish.key == "optimizer" else wish.meaning.reason
+    lost = "does not reach DeepSpeed" if half else "does not train"
     return NOT_TRAINED(
-        f"{wish.shown} = {wish.value!r} does not train: {instead(wish)}, so {wish.meaning.reason} "
+        f"{wish.shown} = {wish.value!r} {lost}: {instead(wish)}{'' if half else f', so {reason}'} "
         f"({wish.rule.code}: {wish.rule.title})",
         hint=f"{wish.rule.hint or wish.rule.why} `dsbridge rule {wish.rule.code}` shows who does it.",
         key=wish.shown,
         at=wish.at,
-        severity=Severity.WARNING if changes_result(wish) else Severity.INFO,
+        severity=Severity.WARNING if changes_result(wish) and not half else Severity.INFO,
     )
 
 
@@ -48,15 +60,16 @@ deepspeed: ds.json
 """
 _DS = """{"train_batch_size": "auto", "train_micro_batch_size_per_gpu": "auto",
  "gradient_accumulation_steps": "auto", "gradient_clipping": "auto", "bf16": {"enabled": "auto"},
- "zero_optimization": {"stage": 2}}"""
+ "zero_optimization": {"stage": 2}%s}"""
+_BLOCK = ', "optimizer": {"type": "AdamW", "params": {"lr": "auto", "betas": "auto"}}'
 CHECKS = (
     Check(
         code=NOT_TRAINED,
         run=_run,
         why="The run trains without an error, with another value than the file says.",
         hint="Write the value where it is read, or take it out; the finding names the rule that replaces it.",
-        fires=Example({"train.yaml": _YAML % "pure_bf16: true", "ds.json": _DS}),
-        holds=Example({"train.yaml": _YAML % "bf16: true", "ds.json": _DS}),
+        fires=Example({"train.yaml": _YAML % "optim: adafactor", "ds.json": _DS % _BLOCK}),
+        holds=Example({"train.yaml": _YAML % "optim: adafactor", "ds.json": _DS % ""}),
         pains=(6, 18),
     ),
 )

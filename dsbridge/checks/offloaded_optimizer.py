@@ -88,7 +88,7 @@ CHECKS = (
                 "accelerate",
                 "1.15.0",
                 "utils/deepspeed.py",
-                "83-96",
+                "47-60",
                 'defaults["adamw_mode"] = False',
                 "",
             ),

@@ -8,13 +8,13 @@ from dsbridge.diagnostics import Code, Diagnostic, Severity
 from dsbridge.rules import Evidence, numbers
 from dsbridge.subjects.contract import Check, Example
 from dsbridge.subjects.subject import Subject
-from dsbridge.subjects.zero import ZERO, said, stage
+from dsbridge.subjects.zero import ZERO, said, stage, whole
 
 NOT_GATHERED = Code(
     "CK320",
     "weights-not-gathered",
     Severity.WARNING,
-    "Under ZeRO-3 the weights are not gathered to be saved.",
+    "Split weights are not gathered to be saved.",
 )
 _KEY = f"{ZERO}.stage3_gather_16bit_weights_on_model_save"
 _TRAINERS = ("trainer", "llamafactory")
@@ -24,7 +24,8 @@ _GATHERS_ADAPTERS = (4, 53)
 
 
 def _run(subject: Subject) -> Iterator[Diagnostic]:
-    if stage(subject) != 3 or subject.framework == "xtuner" or _gathers(subject):
+    split = "ZeRO-3" if stage(subject) == 3 else "AutoTP" if _autotp(subject) else ""
+    if not split or subject.framework == "xtuner" or _gathers(subject):
         return
     trains = subject.framework in _TRAINERS
     if trains and (_adapter_gathered(subject) or subject.tree("args.save_strategy") == "no"):
@@ -32,7 +33,7 @@ def _run(subject: Subject) -> Iterator[Diagnostic]:
     found = said(subject, _KEY) or said(subject, _KEY.replace("stage3_", ""))
     at = found or said(subject, f"{ZERO}.stage")
     yield NOT_GATHERED(
-        f"ZeRO-3 without stage3_gather_16bit_weights_on_model_save: {_effect(subject)}",
+        f"{split} without stage3_gather_16bit_weights_on_model_save: {_effect(subject)}",
         hint="Write `zero3_save_16bit_model: true`."
         if subject.framework == "accelerate" and subject.ds is None
         else 'Write "stage3_gather_16bit_weights_on_model_save": true in zero_optimization.',
@@ -40,6 +41,11 @@ def _run(subject: Subject) -> Iterator[Diagnostic]:
         at=at.at if at else None,
         severity=Severity.WARNING if trains else Severity.INFO,
     )
+
+
+def _autotp(subject: Subject) -> bool:
+    size = whole(subject.effective("tensor_parallel.autotp_size"))
+    return stage(subject) in (1, 2) and size is not None and size > 1
 
 
 def _gathers(subject: Subject) -> bool:

@@ -63,43 +63,46 @@ class Fate(NamedTuple):
 
 
 _SAME = {"llamafactory": "trainer"}  # LLaMA-Factory fills as the Trainer does, by the same rules
-_CACHE: dict[tuple[int, str, tuple[tuple[str, str], ...]], tuple[Fate, ...]] = {}
+FRAMEWORKS = ("trainer", "accelerate", "xtuner", "deepspeed")  # DeepSpeed alone is the last
+_FLAGS = ("--output_dir", "o", "--deepspeed", "ds.json", "--per_device_train_batch_size", "1")
+_COMMANDS = {
+    "trainer": ("torchrun", "--nproc_per_node", "2", "train.py", *_FLAGS),
+    "accelerate": ("accelerate", "launch", "--config_file", "a.yaml", "loop.py"),
+    "xtuner": ("xtuner", "train", "config.py", "--deepspeed", "ds.json"),
+}
+_CACHE: dict[tuple[int, str, str, tuple[tuple[str, str], ...]], Fate] = {}
 
 
-def fates(known: Registry, path: str, versions: Mapping[str, str]) -> tuple[Fate, ...]:
-    """What becomes of an "auto" at a path, by framework; DeepSpeed alone is the last."""
-    key = (id(known), path, tuple(sorted(versions.items())))
-    if key not in _CACHE:
-        _CACHE[key] = tuple(_fates(known, path, versions))
-    return _CACHE[key]
+def unfilled(known: Registry, path: str, versions: Mapping[str, str]) -> tuple[Fate, ...]:
+    """What becomes of an "auto" at a path that nobody fills, by framework; () as soon as one fills it."""
+    found = []
+    for name in FRAMEWORKS:
+        fate = fate_in(known, name, path, versions)
+        if fate is None or fate.kind == FILLED:
+            return ()
+        found.append(fate)
+    return tuple(found)
 
 
 def fate_in(known: Registry, framework: str, path: str, versions: Mapping[str, str]) -> Fate | None:
     """What one framework does with it; None for a framework that is not asked."""
     name = _SAME.get(framework, framework)
-    return next((fate for fate in fates(known, path, versions) if fate.framework == name), None)
+    if name not in FRAMEWORKS or name not in known.frameworks:
+        return None
+    key = (id(known), name, path, tuple(sorted(versions.items())))
+    if key not in _CACHE:
+        _CACHE[key] = _fate(name, known, _unit(name, path, versions), path)
+    return _CACHE[key]
 
 
-def _fates(known: Registry, path: str, versions: Mapping[str, str]) -> Iterator[Fate]:
-    for name, unit in _units(path, versions):
-        plain = Subject(unit._replace(files=unit.files.over({"ds.json": _config(path, auto=False)})), known)
-        yield _fate(name, Subject(unit, known), plain, path)
-
-
-def _units(path: str, versions: Mapping[str, str]) -> Iterator[tuple[str, Unit]]:
-    """The smallest input of each framework."""
+def _unit(name: str, path: str, versions: Mapping[str, str]) -> Unit:
+    """The smallest input of a framework that holds the "auto"."""
     files = Files(memory={
         "ds.json": _config(path, auto=True), "config.py": _XTUNER, "a.yaml": _YAML, "loop.py": _loop(path),
     })  # fmt: skip
-    flags = ("--output_dir", "o", "--deepspeed", "ds.json")
-    commands = {
-        "trainer": ("torchrun", "--nproc_per_node", "2", "train.py", *flags),
-        "accelerate": ("accelerate", "launch", "--config_file", "a.yaml", "loop.py"),
-        "xtuner": ("xtuner", "train", "config.py", "--deepspeed", "ds.json"),
-    }
-    for name, command in commands.items():
-        yield name, Unit(files, (), command, versions=versions)
-    yield "deepspeed", Unit(files, ("ds.json",), (), "deepspeed", versions=versions)
+    command = _COMMANDS.get(name, ())
+    given = () if command else ("ds.json",)
+    return Unit(files, given, command, "" if command else name, versions=versions)
 
 
 def _loop(path: str) -> str:
@@ -123,16 +126,16 @@ def _config(path: str, *, auto: bool) -> str:
     return strict_text(config)
 
 
-def _fate(name: str, subject: Subject, plain: Subject, path: str) -> Fate:
-    title = subject.known.frameworks[name].title
-    explanation = subject.explanation
-    if explanation is None or plain.explanation is None:
+def _fate(name: str, known: Registry, unit: Unit, path: str) -> Fate:
+    title, subject = known.frameworks[name].title, Subject(unit, known)
+    if subject.explanation is None:
         return Fate(name, title, FILLED)  # nobody knows
-    steps = explanation.result.steps.get(f"ds.{path}", ())
+    steps = subject.explanation.result.steps.get(f"ds.{path}", ())
     if any(step.before == "auto" and step.after != "auto" for step in steps):
         return Fate(name, title, FILLED)
-    usual = {refused.rule.code for refused in plain.refusals}
-    new = [refused for refused in subject.refusals if refused.rule.code not in usual]
+    plain = Subject(unit._replace(files=unit.files.over({"ds.json": _config(path, auto=False)})), known)
+    usual = {refused.rule.code for refused in plain.stops}
+    new = [refused for refused in subject.stops if refused.rule.code not in usual]
     if new:
         return Fate(name, title, REFUSED, why=f"{new[0].type} ({new[0].rule.code})")
     story = subject.stories.get(path)

@@ -64,8 +64,9 @@ def opened(unit: Unit, known: Registry) -> tuple[Input, tuple[Diagnostic, ...]]:
 
 def _missing(unit: Unit, error: InputError) -> str:
     """The script of a command that is not there."""
-    absent = [d.file for d in error.diagnostics if d.code == UNREADABLE.code and d.file]
-    named = [name for name in absent if name.endswith(".py") and name in _names(unit)]
+    absent = {d.file for d in error.diagnostics if d.code == UNREADABLE.code}
+    scripts = sorted(name for name in _names(unit) if name.endswith(".py"))
+    named = [name for name in scripts if absent & {name, str(unit.files.folder / name)}]
     return named[0] if named and not unit.files.has(named[0]) else ""
 
 

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from dsbridge.assumed import ASSUMED
+from dsbridge.deepspeed.keys import KeyFinding, judge
 from dsbridge.deepspeed.layer import VERIFIED
 from dsbridge.diagnostics import Diagnostic, InputError
 from dsbridge.explaining import CODES as EXPLAINED
@@ -104,7 +105,7 @@ class Subject:
     def explanation(self) -> Explanation | None:
         """The prediction; for JSON with comments, that of the same JSON without them. None where a script or
         a guide leaves open what it depends on."""
-        left_open = len(self.refusals) < len(self._refusals())
+        left_open = len(self.stops) < len(self._stops())
         return None if left_open else self._predicted
 
     @cached_property
@@ -127,13 +128,25 @@ class Subject:
     @cached_property
     def refusals(self) -> tuple[Refused, ...]:
         """Everything that would stop the run, in order, one for each cause: those behind the first that are
-        about the same fields follow from it. Of a script or a guide, only what it does not leave open."""
+        about the same fields follow from it."""
+        found: list[Refused] = []
+        for refused in self.stops:
+            if self.script_assumed and self._prepares and _about_the_script(refused):
+                continue
+            if not found or self.probe is not None or _new(refused, found):
+                found.append(refused)
+        return tuple(found)
+
+    @cached_property
+    def stops(self) -> tuple[Refused, ...]:
+        """Every refusal that is met, those too that may follow from one before. Of a script or a guide, only
+        what it does not leave open."""
         if self.unit.words or self.unit.guide:
             trees = self._predicted.trees if self._predicted else {}
-            return tuple(settled(self._refusals(), trees))
-        return tuple(self._refusals())
+            return tuple(settled(self._stops(), trees))
+        return tuple(self._stops())
 
-    def _refusals(self) -> list[Refused]:
+    def _stops(self) -> list[Refused]:
         found: list[Refused] = []
         if self.probe is not None and self.ds is not None:
             return at_fault(self.probe, self.ds)
@@ -141,14 +154,15 @@ class Subject:
         if predicted is not strict and strict and strict.result.refused:
             found.append(strict.result.refused)  # what is behind it follows from what was not read
         if predicted is not None and (outcome := predicted.result).refused is not None:
-            # without the DeepSpeed config that is named, what comes later is not what would happen
-            blind = self.ds is None and bool(lookup(predicted.trees, "dsfile.problem"))
-            for refused in (outcome.refused, *(() if blind else outcome.further)):
-                if self.script_assumed and self._prepares and _about_the_script(refused):
-                    continue
-                if not found or _new(refused, found):
-                    found.append(refused)
+            found += (outcome.refused, *(() if self.blind else outcome.further))
         return found
+
+    @property
+    def blind(self) -> bool:
+        """True where a DeepSpeed config is named that is not there: what comes later is not what would
+        happen with it."""
+        found = self._predicted
+        return self.ds is None and found is not None and bool(lookup(found.trees, "dsfile.problem"))
 
     @property
     def _prepares(self) -> bool:
@@ -187,6 +201,11 @@ class Subject:
     def ds(self) -> DsFile | None:
         """The DeepSpeed config as the user wrote it; None if there is none of its own."""
         return ds_file(self.unit, self.input)
+
+    @cached_property
+    def key_findings(self) -> tuple[KeyFinding, ...]:
+        """What its DeepSpeed makes of the keys of the config, as they are written."""
+        return judge(self.ds.value, self.version) if self.ds else ()
 
     @property
     def version(self) -> str:
@@ -260,18 +279,16 @@ class Subject:
 
     def refusal(self, *codes: str) -> Refused | None:
         """The refusal by one of these rules, also where another one hides it."""
-        found = self.explanation.result if self.explanation else None
-        met = (found.refused, *found.further) if found else ()
-        return next((refused for refused in met if refused and refused.rule.code in codes), None)
+        return next((refused for refused in self.stops if refused.rule.code in codes), None)
 
     @cached_property
     def scripts(self) -> str:
         """The text of every Python file that is given or named, for what no reader looks for."""
         if self.input is None:
             return ""
-        setup = self.input.setup
+        setup, files = self.input.setup, self.unit.files  # without what was assumed
         names = dict.fromkeys((*setup.given, *setup.words.items, *self.unit.given))
-        return "\n".join(setup.files.text(n) for n in names if n.endswith(".py") and setup.files.has(n))
+        return "\n".join(files.text(name) for name in names if name.endswith(".py") and files.has(name))
 
     def file_value(self, name: str) -> Document | None:
         """A given YAML or JSON file as a document; None for another, or one that cannot be read."""
@@ -293,10 +310,11 @@ def _about_the_script(refused: Refused) -> bool:
 
 
 def _new(refused: Refused, before: list[Refused]) -> bool:
-    """Whether it is about other fields than those before; one that names none may follow from them."""
+    """Whether it is about other fields than those before; one that names none, or the whole config, may
+    follow from them."""
     seen = {field.removeprefix("ds.") for one in before for field in one.fields}
     known = any(one.rule.code == refused.rule.code for one in before)
-    own = {field.removeprefix("ds.") for field in refused.fields}
+    own = {field.removeprefix("ds.") for field in refused.fields if field != "ds"}
     return not known and bool(own) and not seen.intersection(own)
 
 

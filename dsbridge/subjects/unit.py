@@ -52,9 +52,9 @@ class Unit(NamedTuple):
     @property
     def name(self) -> str:
         """How people call it."""
-        if self.given:
-            return ", ".join(self.given)
-        return str(self.words[0]) if self.words else "the command"
+        if self.guide or self.given:
+            return self.guide or ", ".join(self.given)
+        return self.words[0].file if self.words else "the command"
 
     def source(self, span: Span) -> Source:
         """Where inline code stands."""

@@ -49,7 +49,7 @@ def shown(name: str) -> str:
 
 def wishes(subject: Subject) -> tuple[Wish, ...]:
     """Every one of them, in the order of the prediction; each key of each place once."""
-    if subject.explanation is None or subject.explanation.config is None:
+    if subject.explanation is None or subject.explanation.config is None or subject.blind:
         return ()
     found = [*_unheard(subject), *_replaced(subject)]
     told: dict[tuple[str, str], Wish] = {}

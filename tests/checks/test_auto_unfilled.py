@@ -8,7 +8,7 @@ import pytest
 
 from dsbridge.diagnostics import Severity
 from dsbridge.plugins import registry
-from dsbridge.subjects.autos import DROPPED, FILLED, REFUSED, autos, fate_in, fates
+from dsbridge.subjects.autos import DROPPED, FILLED, FRAMEWORKS, REFUSED, autos, fate_in, unfilled
 from dsbridge.trees import store
 from tests.checks.finding import found
 from tests.checks.test_wishes import ACCELERATE, LAUNCH, SCRIPT, TRAINER, XTUNER
@@ -29,17 +29,21 @@ def test_autos_are_found_at_any_depth() -> None:
 
 
 def test_the_four_do_not_fill_the_same() -> None:
-    known = registry()
-    kinds = {fate.framework: fate.kind for fate in fates(known, "optimizer.params.betas", {})}
-    assert (kinds["trainer"], kinds["accelerate"]) == (FILLED, REFUSED)
-    kinds = {fate.framework: fate.kind for fate in fates(known, "zero_optimization.stage", {})}
-    assert kinds == {"trainer": FILLED, "accelerate": FILLED, "xtuner": DROPPED, "deepspeed": DROPPED}
-    stage = fate_in(known, "xtuner", "zero_optimization.stage", {})
+    def kinds(path: str) -> list[str]:
+        found = (fate_in(registry(), name, path, {}) for name in FRAMEWORKS)
+        return [fate.kind for fate in found if fate]
+
+    assert kinds("optimizer.params.betas")[:2] == [FILLED, REFUSED]
+    assert kinds("zero_optimization.stage") == [FILLED, FILLED, DROPPED, DROPPED]
+    stage = fate_in(registry(), "xtuner", "zero_optimization.stage", {})
     assert stage is not None
     assert stage.default == 0
-    same = fate_in(known, "llamafactory", "gradient_clipping", {})
+    same = fate_in(registry(), "llamafactory", "gradient_clipping", {})
     assert same is not None
     assert same.kind == FILLED
+    assert not unfilled(registry(), "gradient_clipping", {})
+    assert [fate.kind for fate in unfilled(registry(), "scheduler.type", {})] == [REFUSED] * 4
+    assert fate_in(registry(), "unheard-of", "gradient_clipping", {}) is None
 
 
 @pytest.mark.parametrize("path", [

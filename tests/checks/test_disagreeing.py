@@ -144,3 +144,18 @@ def test_xtuner_asks_the_gpu() -> None:
     assert "else in float32" in finding.message
     assert not found("CK209", {"config.py": XTUNER % "", **ds(fp16=auto)}, command)
     assert not found("CK209", ds(bf16=auto), f"{TRAINER}--bf16")
+
+
+def test_the_total_is_repaired_with_the_steps_that_it_needs() -> None:
+    command = f"{TRAINER}--per_device_train_batch_size 2 --gradient_accumulation_steps 4"
+    (finding,) = found("CK205", ds(train_batch_size=64), command)
+    assert finding.fix is not None
+    assert [edit.path for edit in finding.fix.edits] == [
+        ("train_batch_size",),
+        ("gradient_accumulation_steps",),
+    ]
+    repaired = ds(train_batch_size="auto", gradient_accumulation_steps="auto")
+    assert not found("CK205", repaired, command)
+    assert not found("EX005", repaired, command)
+    (finding,) = found("CK205", ds(train_batch_size=64), f"{TRAINER}--per_device_train_batch_size 2")
+    assert finding.fix is None  # the accumulation is said by nobody

@@ -68,3 +68,11 @@ def test_accelerate_depends_on_the_script() -> None:
 def test_a_config_alone_is_for_the_record() -> None:
     (one,) = found("CK320", {"ds.json": _DS % (3, "")})
     assert one.severity.value == "info"
+
+
+def test_autotp_splits_them_at_any_stage() -> None:
+    ds = _DS.replace('"bf16"', '"tensor_parallel": {"autotp_size": 2}, "bf16"')
+    (one,) = found("CK320", {"ds.json": ds % (1, "")}, _RUN)
+    assert one.message.startswith("AutoTP without")
+    assert not found("CK320", {"ds.json": ds % (1, _GATHER % "true")}, _RUN)
+    assert not found("CK300", {"ds.json": ds % (1, _GATHER % "true")}, _RUN)
