@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from dsbridge.checking.running import Report
-from dsbridge.diagnostics import Diagnostic, Edit, Fix, InputError
+from dsbridge.diagnostics import Diagnostic, Edit, Fix, InputError, Severity
 from dsbridge.formats.json_edit import edit_json
 from dsbridge.formats.tree_edit import NotApplicable, destination
 from dsbridge.formats.yaml_patch import edit_yaml
@@ -62,9 +62,10 @@ def by_hand(finding: Diagnostic, files: Files) -> str:
     return ""
 
 
-def fixable(finding: Diagnostic, files: Files) -> bool:
-    """True for a finding that --fix repairs."""
-    return finding.fix is not None and not by_hand(finding, files)
+def fixable(finding: Diagnostic, files: Files, *, notes: bool = True) -> bool:
+    """True for a finding that --fix repairs; notes: as in `repair`."""
+    asked = notes or finding.severity is not Severity.INFO
+    return finding.fix is not None and asked and not by_hand(finding, files)
 
 
 def patched(fix: Fix, files: Files, texts: Mapping[str, str]) -> dict[str, str]:
@@ -94,8 +95,11 @@ def on_disk(files: Files, name: str) -> bool:
         return False
 
 
-def repair(check: Callable[[Files], Report], files: Files) -> Repair:
-    """Apply every repair that fits, and check again, until nothing is left to apply. Writes nothing."""
+def repair(check: Callable[[Files], Report], files: Files, *, notes: bool = True) -> Repair:
+    """Apply every repair that fits, and check again, until nothing is left to apply. Writes nothing.
+
+    notes: also what is only for the record. Who is not shown a finding is not asked about its repair.
+    """
     texts: dict[str, str] = {}
     fixed: list[Diagnostic] = []
     failed: dict[tuple[str, Fix], tuple[Diagnostic, str]] = {}
@@ -106,6 +110,8 @@ def repair(check: Callable[[Files], Report], files: Files) -> Repair:
         touched: list[Edit] = []
         failed.clear()
         for finding in report.findings:
+            if not notes and finding.severity is Severity.INFO:
+                continue
             if finding.fix is None or _overlap(finding.fix, touched):
                 continue  # the next round knows better
             mark = (finding.code, finding.file, finding.key, finding.fix)

@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 @click.option(
     "--each", is_flag=True, help="Every FILE by itself; those that nobody recognises are passed over."
 )
+@click.option("--fix", is_flag=True, help="Repair what can be repaired safely, in place; notes with --all.")
 @click.option(
     "--env", "environment", is_flag=True, help="The releases that are installed here, too; needs no FILE."
 )
-@click.option("--fix", is_flag=True, help="Repair what can be repaired safely, in place, and check again.")
 @click.option("--diff", is_flag=True, help="Print what --fix would change, and change nothing.")
 @click.option(
     "--format",
@@ -92,7 +92,7 @@ def command(
         return choice.of(about_environment(found, asked) if environment else found, texts)
 
     report = check(files)
-    repaired = _repaired(check, files, write=fix and not diff) if fix or diff else None
+    repaired = _repaired(check, files, write=fix and not diff, notes=everything) if fix or diff else None
     shown = report if diff or repaired is None else repaired.report
     files = files if diff or repaired is None else files.over(repaired.texts)
     tell(BROKEN(str(error), severity=Severity.WARNING) for error in registry().failures)
@@ -100,12 +100,12 @@ def command(
     sys.exit(1 if shown.count(Severity.ERROR) else 0)
 
 
-def _repaired(check: Callable[[Files], Report], files: Files, *, write: bool) -> Repair:
+def _repaired(check: Callable[[Files], Report], files: Files, *, write: bool, notes: bool) -> Repair:
     """The repairs, written if they are asked for."""
     from dsbridge.checking.fixing import repair
     from dsbridge.checking.writing import replace_text
 
-    found = repair(check, files)
+    found = repair(check, files, notes=notes)
     for name, text in found.texts.items() if write else ():
         replace_text(files.folder / name, files.text(name), text)
     return found
@@ -149,7 +149,7 @@ def _print(
     from dsbridge.checking.fixing import fixable, unified
 
     def can(finding: Diagnostic) -> bool:
-        return fixable(finding, files)
+        return fixable(finding, files, notes=everything)
 
     changed = unified(files, repaired.texts) if repaired and diff else ""
     if format_ == "json":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from dsbridge.diagnostics import Edit
@@ -66,9 +65,14 @@ def destination(edit: Edit) -> tuple[str | int, ...]:
     return tuple(edit.value) if edit.action == "move" else (*edit.path[:-1], str(edit.value))
 
 
-def same(a: Any, b: Any) -> bool:
-    """Equal, and of equal types: 1, 1.0 and true are three values."""
-    return json.dumps(a, sort_keys=True, default=str) == json.dumps(b, sort_keys=True, default=str)
+def same(a: Any, b: Any, *, loosely: bool = False) -> bool:
+    """Equal, and of equal types: 1, 1.0 and true are three values. loosely: 1 is 1.0, as to hjson."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key], loosely=loosely) for key in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(same(x, y, loosely=loosely) for x, y in zip(a, b, strict=True))
+    numbers = loosely and {type(a), type(b)} <= {int, float}
+    return (numbers or type(a) is type(b)) and (a == b or (a != a and b != b))  # NaN is not equal to itself
 
 
 def _put(tree: Any, path: tuple[str | int, ...], value: Any) -> None:

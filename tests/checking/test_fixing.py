@@ -83,6 +83,18 @@ def test_a_file_that_is_not_on_disk_is_not_edited(tmp_path: Path) -> None:
     assert not fixable(one, files)
 
 
+def test_notes_are_repaired_when_they_are_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "ds.json").write_text('{"a": 1}')
+    note = finding("a", Edit("ds.json", ("a",), "remove"))._replace(severity=Severity.INFO)
+
+    def check(files: Files) -> Report:
+        return Report(("ds.json",), (note,) if "a" in files.json("ds.json").value else ())
+
+    assert repair(check, Files(tmp_path), notes=False).texts == {}
+    assert repair(check, Files(tmp_path)).texts == {"ds.json": "{}"}
+    assert not fixable(note, Files(tmp_path), notes=False)
+
+
 def test_what_no_longer_applies_is_said(tmp_path: Path) -> None:
     (tmp_path / "ds.json").write_text('{"a": 1}')
     one = finding("b", Edit("ds.json", ("b",), "remove"))

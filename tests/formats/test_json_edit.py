@@ -170,7 +170,7 @@ def test_comments_stay_but_for_those_of_the_key(case: tuple[str, Any, Edit]) -> 
     if value_at(tree, change.path) is UNSET or change.action != "set":
         return
     after = edit_json(text, change)
-    assert same(read_json(after, comments=True).value, edited(tree, change))
+    assert same(read_json(after, comments=True).value, edited(tree, change), loosely=True)
     first, *_ = text.split("\n")
     if change.path != (next(iter(tree)),):
         assert after.split("\n")[0][:3] == first[:3]
@@ -183,4 +183,4 @@ def test_with_comments_an_edit_is_right_or_refused(case: tuple[str, Any, Edit]) 
         after = edit_json(text, change)
     except NotApplicable:
         return
-    assert same(read_json(after, comments=True).value, edited(tree, change))
+    assert same(read_json(after, comments=True).value, edited(tree, change), loosely=True)

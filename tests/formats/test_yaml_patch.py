@@ -119,3 +119,9 @@ def test_plain_changes_of_a_block_are_never_refused(tree: Any, data: st.DataObje
     changes = (edit(key), edit(key, action="rename", value="new"), edit("new", action="set", value=1))
     for change in changes:
         assert same(yaml.safe_load(edit_yaml(text, change)), edited(tree, change))
+
+
+def test_keys_of_two_kinds_are_compared() -> None:
+    """A cut that leaves `null` as a key beside a name is refused as wrong, and not stumbled over."""
+    with pytest.raises(NotApplicable):
+        edit_yaml('? "c\\n"\n: null\n', edit("c\n", action="move", value=("a", "a")))
