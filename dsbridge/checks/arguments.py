@@ -131,7 +131,7 @@ def _hint(found: ArgumentFinding) -> str:
 def _fix(found: ArgumentFinding, subject: Subject) -> Fix | None:
     """A new name in the same block of a file."""
     written = found.written
-    if not written.file or not found.instead or found.kind not in ("misspelt", "removed", "deprecated"):
+    if not written.file or not found.instead or found.kind not in ("misspelt", "removed"):
         return None
     if found.kind == "misspelt" and not _a_slip(written.name, found.instead):
         return None

@@ -15,6 +15,11 @@ IDLE = Code("CK307", "aio-unused", Severity.INFO, "The aio block is there and no
 PLAIN = Code("CK308", "nvme-without-aio", Severity.INFO, "Offload to NVMe reads and writes with one thread.")
 
 
+def _has_aio(subject: Subject) -> bool:
+    """Also in the wrong place, which another check tells."""
+    return any(subject.written(name) is not UNSET for name in ("aio", "zero_optimization.aio"))
+
+
 def _nvme(subject: Subject) -> str:
     """The block that goes to NVMe; "" for none."""
     blocks = ("offload_param", "offload_optimizer")
@@ -41,7 +46,7 @@ def _idle(subject: Subject) -> Iterator[Diagnostic]:
 
 def _plain(subject: Subject) -> Iterator[Diagnostic]:
     name = _nvme(subject)
-    if stage(subject) != 3 or not name or subject.written("aio") is not UNSET:
+    if stage(subject) != 3 or not name or _has_aio(subject):
         return
     at = said(subject, f"{ZERO}.{name}.device")
     yield PLAIN(

@@ -74,7 +74,8 @@ def stage(subject: Subject) -> int | None:
         return None
     story = subject.stories.get(f"{ZERO}.stage")
     value = story.value if story is not None else subject.effective(f"{ZERO}.stage")
-    if value is UNSET and subject.explanation is None and isinstance(subject.written(ZERO), dict):
+    shown = not subject.unit.guide  # a guide may show a few keys of a block, and the stage elsewhere
+    if value is UNSET and subject.explanation is None and shown and isinstance(subject.written(ZERO), dict):
         value = 0
     if isinstance(value, Unknown | bool) or not isinstance(value, int):
         return None
