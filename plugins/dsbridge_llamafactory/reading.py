@@ -9,7 +9,7 @@ from typing import Any
 
 from dsbridge.rulebook import Files, Places, Reading, Setup, Unknown, json_error, together, unread
 from dsbridge.sdk import Source
-from dsbridge_llamafactory.flags import NEWEST, names, read_flags
+from dsbridge_llamafactory.flags import NEWEST, megatron, names, read_flags
 from dsbridge_llamafactory.inputs import program_of
 from dsbridge_llamafactory.omega import Settings, override, read_settings
 from dsbridge_llamafactory.under_accelerate import trees_of
@@ -22,11 +22,18 @@ def read(setup: Setup) -> Reading:
     """Trees: lf, args (the same, of TrainingArguments alone), given, input, run, index, model, env."""
     settings, kind, unused = _settings(setup)
     lf = settings.values
+    taken = megatron() if setup.environ.get("USE_MCA", "0").lower() in _TRUE else ()
+    keys = sorted(name for name in lf if name not in taken)
     extra = setup.environ.get("ALLOW_EXTRA_ARGS", "0").lower() in _TRUE
     trees: dict[str, Any] = {
         "lf": lf,
         "args": _training(lf),
-        "input": {"kind": kind, "keys": sorted(lf), "unused": unused, "extra_allowed": extra},
+        "input": {
+            "kind": kind,
+            "keys": keys,
+            "unused": unused,
+            "extra_allowed": extra,
+        },
         "run": {"distributed": distributed(setup)},
         "env": dict(setup.environ),
     }
