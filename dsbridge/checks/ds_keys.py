@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from dsbridge.deepspeed.keys import KeyFinding
@@ -118,7 +118,7 @@ def _findings(subject: Subject, kind: Kind) -> Iterator[Diagnostic]:
                 hint=_hint(found),
                 key=key,
                 at=ds.at(found.path),
-                severity=_severity(found, kind),
+                severity=_severity(found, ds.value),
                 fix=_fix(found, subject),
             )
 
@@ -129,13 +129,12 @@ def _settled(found: KeyFinding) -> KeyFinding:
     return found._replace(kind="misspelt") if found.kind == "misplaced" and beside else found
 
 
-def _severity(found: KeyFinding, kind: Kind) -> Severity:
-    """An error if the run stops, or trains something else than was written."""
+def _severity(found: KeyFinding, config: Mapping[str, Any]) -> Severity:
+    """An error if the run stops, or trains something else than was written; a block is never nothing."""
     if found.refused:
         return Severity.ERROR
-    if found.kind in ("misspelt", "misplaced") and meaning_of(found.instead).kind == RESULT:
-        return Severity.ERROR
-    return Severity.WARNING
+    lost = isinstance(lookup(config, ".".join(found.path)), dict) or meaning_of(found.instead).kind == RESULT
+    return Severity.ERROR if found.kind in ("misspelt", "misplaced") and lost else Severity.WARNING
 
 
 def _message(found: KeyFinding, version: str) -> str:
