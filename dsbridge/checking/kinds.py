@@ -51,4 +51,7 @@ def is_ours(base: Unit, name: str) -> bool:
         return False
     if found.framework.name == "deepspeed":
         return "initialize(" in text
-    return True
+    # a module that only has classes and functions for others
+    trees = found.reading.trees
+    idle = trees.get("script", {}).get("trains") is False and not trees.get("args")
+    return not (suffix == ".py" and idle)

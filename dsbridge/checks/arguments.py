@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from dsbridge.diagnostics import Code, Diagnostic, Edit, Fix, Severity
 from dsbridge.subjects.arguments import ArgumentFinding, argument_findings
 from dsbridge.subjects.contract import Check, Example
+from dsbridge.subjects.names import changes
 from dsbridge.subjects.subject import Subject
 from dsbridge.trees import lookup
 from dsbridge.values import UNSET
@@ -88,7 +88,7 @@ def _findings(subject: Subject, kind: Kind) -> Iterator[Diagnostic]:
             severity = None if found.refused or kind.code.severity is Severity.INFO else Severity.WARNING
             yield kind.code(
                 _message(found, subject),
-                hint=_hint(found),
+                hint=_hint(found, subject),
                 key=f"{block}{found.written.name}",
                 at=found.written.at,
                 severity=severity,
@@ -120,7 +120,13 @@ def _message(found: ArgumentFinding, subject: Subject) -> str:
     return f"`{name}` is gone{since}; {does}{says}"
 
 
-def _hint(found: ArgumentFinding) -> str:
+def _hint(found: ArgumentFinding, subject: Subject) -> str:
+    package = found.framework.package
+    newer = " A newer one may have it: --versions says yours." if subject.is_guess(package) else ""
+    return _what_to_do(found) + (newer if found.kind in ("unknown", "misspelt", "misplaced") else "")
+
+
+def _what_to_do(found: ArgumentFinding) -> str:
     if found.kind == "not-yet" and found.row:
         return f"Install {found.row.package} {found.row.since} or later, or remove it."
     if found.kind == "unknown" and found.instead:
@@ -133,19 +139,14 @@ def _fix(found: ArgumentFinding, subject: Subject) -> Fix | None:
     written = found.written
     if not written.file or not found.instead or found.kind not in ("misspelt", "removed"):
         return None
-    if found.kind == "misspelt" and not _a_slip(written.name, found.instead):
+    # more letters may be another argument, of a release that nobody has seen
+    if found.kind == "misspelt" and changes(written.name, found.instead) > 2:
         return None
     document = subject.file_value(written.file)
     taken = (*written.path[:-1], found.instead)
     if document is None or subject.unit.guide or lookup(document.value, ".".join(taken)) is not UNSET:
         return None
     return Fix(f"rename to `{found.instead}`", (Edit(written.file, written.path, "rename", found.instead),))
-
-
-def _a_slip(name: str, instead: str) -> bool:
-    """Two letters at most: more may be another argument, of a version that nobody has seen."""
-    blocks = difflib.SequenceMatcher(None, name, instead).get_opcodes()
-    return sum(max(b - a, d - c) for kind, a, b, c, d in blocks if kind != "equal") <= 2
 
 
 def _run(kind: Kind) -> Callable[[Subject], Iterator[Diagnostic]]:

@@ -13,7 +13,7 @@ from dsbridge.diagnostics import Diagnostic, InputError
 from dsbridge.explaining import CODES as EXPLAINED
 from dsbridge.explaining import Explanation, explain_input
 from dsbridge.formats.document import Document, Path_
-from dsbridge.inputs import Input
+from dsbridge.inputs import Input, installed
 from dsbridge.language import paths_in
 from dsbridge.parsing import Parsed, parse_input
 from dsbridge.plugins import Registry
@@ -25,7 +25,7 @@ from dsbridge.spec.leaves import leaves
 from dsbridge.spec.load import load_file
 from dsbridge.stories import Story, engine_values
 from dsbridge.subjects.dsfile import DsFile, ds_file
-from dsbridge.subjects.left_open import settled
+from dsbridge.subjects.left_open import settled, without_a_command
 from dsbridge.subjects.lone import Probe, at_fault, probed
 from dsbridge.subjects.reading import opened
 from dsbridge.subjects.unit import Unit
@@ -131,7 +131,7 @@ class Subject:
         about the same fields follow from it."""
         found: list[Refused] = []
         for refused in self.stops:
-            if self.script_assumed and self._prepares and _about_the_script(refused):
+            if self._of_the_script(refused):
                 continue
             if not found or self.probe is not None or _new(refused, found):
                 found.append(refused)
@@ -144,7 +144,8 @@ class Subject:
         if self.unit.words or self.unit.guide:
             trees = self._predicted.trees if self._predicted else {}
             return tuple(settled(self._stops(), trees))
-        return tuple(self._stops())
+        alone = self.input is not None and self.input.setup.assumed
+        return tuple(without_a_command(self._stops()) if alone else self._stops())
 
     def _stops(self) -> list[Refused]:
         found: list[Refused] = []
@@ -168,6 +169,14 @@ class Subject:
     def _prepares(self) -> bool:
         """True where the script itself makes the optimizer and calls prepare(), not a Trainer."""
         return self.input is not None and "trainer" not in self.input.reader.layers
+
+    def _of_the_script(self, refused: Refused) -> bool:
+        """About what a script makes that nobody shows, or an "auto" that prepare() fills from that. A guide
+        shows a part of its scripts."""
+        if not ((self.script_assumed or self.unit.guide) and self._prepares):
+            return False
+        autos = any(self.written(field.removeprefix("ds.")) == "auto" for field in refused.fields)
+        return autos or any(path.startswith(_SCRIPT_SAYS) for path in paths_in(refused.rule.when))
 
     @property
     def script_assumed(self) -> bool:
@@ -201,6 +210,10 @@ class Subject:
     def ds(self) -> DsFile | None:
         """The DeepSpeed config as the user wrote it; None if there is none of its own."""
         return ds_file(self.unit, self.input)
+
+    def is_guess(self, package: str) -> bool:
+        """True where nobody said the version, and none is installed: the newest is taken."""
+        return package not in self.unit.versions and not installed([package])
 
     @cached_property
     def key_findings(self) -> tuple[KeyFinding, ...]:
@@ -279,7 +292,8 @@ class Subject:
 
     def refusal(self, *codes: str) -> Refused | None:
         """The refusal by one of these rules, also where another one hides it."""
-        return next((refused for refused in self.stops if refused.rule.code in codes), None)
+        met = (refused for refused in self.stops if refused.rule.code in codes)
+        return next((refused for refused in met if not self._of_the_script(refused)), None)
 
     @cached_property
     def scripts(self) -> str:
@@ -303,10 +317,6 @@ class Subject:
 # what Accelerate's rules call what a script makes and hands to prepare(); the name it has without a script
 _SCRIPT_SAYS = ("prepared.", "accelerator.")
 YOUR_SCRIPT = "YOUR_SCRIPT"
-
-
-def _about_the_script(refused: Refused) -> bool:
-    return any(path.startswith(_SCRIPT_SAYS) for path in paths_in(refused.rule.when))
 
 
 def _new(refused: Refused, before: list[Refused]) -> bool:

@@ -54,6 +54,7 @@ _SAGEMAKER = all_of(
     is_set(get("yaml.compute_environment")), no(eq(get("yaml.compute_environment"), "LOCAL_MACHINE"))
 )
 _HAS_FILE = all_of(LAUNCHED, is_set(get("launch.config_file")))
+_MODES = ("multi_gpu", "tpu", "tpu_use_cluster", "use_deepspeed", "use_fsdp", "use_megatron_lm")
 _FILE_FIELDS = ("launch.config_file",)
 
 
@@ -198,7 +199,7 @@ FILE = (
         "ACC109",
         "distributed_type is one of a list",
         "launch.file",
-        all_of(_HAS_FILE, is_a(get("yaml.distributed_type"), "str"),
+        all_of(_HAS_FILE, is_a(get("yaml.distributed_type"), "str"), no(_SAGEMAKER),
                no(one_of(get("yaml.distributed_type"), item(table("accelerate.launch"), "types")))),
         ("ValueError", text("{} is not a valid DistributedType", as_repr(get("yaml.distributed_type"))),
          ("yaml.distributed_type",)),
@@ -207,6 +208,23 @@ FILE = (
         {**_L, "launch.config_file": "x", "yaml.distributed_type": "deepspeed"},
         {**_L, "launch.config_file": "x", "yaml.distributed_type": "DEEPSPEED"},
         hint="Write `distributed_type: DEEPSPEED`.",
+    ),
+    refusal(
+        "ACC114",
+        "the YAML is one of SageMaker's",
+        "launch.file",
+        all_of(_HAS_FILE, _SAGEMAKER, no(any_of(*(truthy(get(f"flags.{name}")) for name in _MODES)))),
+        ("AttributeError", "'SageMakerConfig' object has no attribute 'parallelism_config'",
+         ("yaml.compute_environment",)),
+        "The launcher asks every file for a field that those of SageMaker do not have.",
+        ev(LAUNCH, "1248", "args.use_parallelism_config = defaults.parallelism_config != {}",
+           "top/sagemaker"),
+        {**_L, "launch.config_file": "x", "yaml.distributed_type": "NO",
+         "yaml.compute_environment": "AMAZON_SAGEMAKER"},
+        {**_L, "launch.config_file": "x", "yaml.distributed_type": "NO",
+         "yaml.compute_environment": "LOCAL_MACHINE"},
+        versions=since(PARALLELISM_SINCE),
+        hint="Accelerate before 1.10 hands such a file to SageMaker; dsbridge does not follow it there.",
     ),
     refusal(
         "ACC110",
