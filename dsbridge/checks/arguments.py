@@ -85,7 +85,7 @@ def _findings(subject: Subject, kind: Kind) -> Iterator[Diagnostic]:
     for found in argument_findings(subject):
         if found.kind == kind.kind and _sure(found, subject):
             block = f"{found.written.block}." if found.written.block else ""
-            severity = None if found.refused or kind.code.severity is Severity.INFO else Severity.WARNING
+            severity = _severity(found, kind, subject)
             yield kind.code(
                 _message(found, subject),
                 hint=_hint(found, subject),
@@ -96,10 +96,18 @@ def _findings(subject: Subject, kind: Kind) -> Iterator[Diagnostic]:
             )
 
 
+def _severity(found: ArgumentFinding, kind: Kind, subject: Subject) -> Severity | None:
+    """What other releases take is no error while nobody says which one is used."""
+    if kind.code.severity is Severity.INFO:
+        return None
+    other = found.kind in ("removed", "not-yet") and found.row and subject.is_guess(found.row.package)
+    return None if found.refused and not other else Severity.WARNING
+
+
 def _sure(found: ArgumentFinding, subject: Subject) -> bool:
-    """Flags behind a script that nobody shows may be the script's own."""
-    theirs = found.written.surface == "flags" and found.framework.name == "trainer"
-    return not (theirs and subject.script_assumed and found.kind not in ("removed", "not-yet"))
+    """Arguments of a script that nobody shows may be of a class of its own: as flags, or in a file."""
+    theirs = found.written.surface in ("flags", "TrainingArguments") and found.framework.name == "trainer"
+    return found.kind in ("removed", "not-yet", "deprecated") or not (theirs and subject.no_script)
 
 
 def _message(found: ArgumentFinding, subject: Subject) -> str:

@@ -24,6 +24,12 @@ def is_placeholder(value: Any) -> bool:
     return isinstance(value, str) and bool(_PLACEHOLDER.search(value))
 
 
+def names_open_files(words: Iterable[str]) -> bool:
+    """A command whose script or config is to be filled in: what it trains is in them."""
+    files = (word for word in words if word.endswith((".py", ".yaml", ".yml", ".json")))
+    return any(map(is_placeholder, files))
+
+
 def without_a_command(refusals: Iterable[Refused]) -> Iterator[Refused]:
     """Of files alone: the refusals up to the first that is about a flag, which the command may have."""
     for refused in refusals:
