@@ -35,7 +35,12 @@ def _hint(rule: OverrideRule, subject: Subject) -> str:
     for package, since, until in rule.versions:
         bounds = " and ".join([f"from {since} on"] * bool(since) + [f"before {until}"] * bool(until))
         said.append(f"{package} {bounds} (here {subject.versions.get(package, 'the newest')})")
-    return f"{hint} This is so in {', '.join(said)}; --versions says yours." if said else hint
+    if said:
+        return f"{hint} This is so in {', '.join(said)}; --versions says yours."
+    package = subject.input.framework.package if subject.input else "deepspeed"
+    if subject.is_guess(package) and package in subject.versions:
+        return f"{hint} Looked at for {package} {subject.versions[package]}; --versions says yours."
+    return hint
 
 
 CHECKS = (
