@@ -52,13 +52,15 @@ class Vocabulary(NamedTuple):
     arguments: those that it takes. others: those that only other versions take; `until` says which dropped
     it, `since` which brings it. unknown: for each block what happens to a name that is not taken, "refused"
     or "ignored", as the real package did when it was run. meant: names that people bring from other tools,
-    each with the argument that does it here.
+    each with the argument that does it here. under: names that are taken in a mode that is off unless a
+    variable of the environment says otherwise, each with what switches it on.
     """
 
     arguments: Mapping[Name, Argument]
     others: Mapping[Name, Argument] = MappingProxyType({})
     unknown: Mapping[str, str] = MappingProxyType({})
     meant: Mapping[str, str] = MappingProxyType({})
+    under: Mapping[str, str] = MappingProxyType({})
 
     def find(self, name: str, block: str = "") -> Argument | None:
         """The argument of that name or alias, if this version takes it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from dsbridge.diagnostics import Code, Diagnostic, Edit, Fix, Severity
@@ -82,10 +82,15 @@ KINDS = (
 
 
 def _findings(subject: Subject, kind: Kind) -> Iterator[Diagnostic]:
-    for found in argument_findings(subject):
+    every = tuple(argument_findings(subject))
+    for found in every:
         if found.kind == kind.kind and _sure(found, subject):
             block = f"{found.written.block}." if found.written.block else ""
             severity = _severity(found, kind, subject)
+            if found.under and _in_a_mode(every):
+                severity = severity if subject.launchers else Severity.INFO
+            else:
+                found = found._replace(under="")
             yield kind.code(
                 _message(found, subject),
                 hint=_hint(found, subject),
@@ -106,8 +111,17 @@ def _severity(found: ArgumentFinding, kind: Kind, subject: Subject) -> Severity 
 
 def _sure(found: ArgumentFinding, subject: Subject) -> bool:
     """Arguments of a script that nobody shows may be of a class of its own: as flags, or in a file."""
+    variable, _, on = found.under.partition("=")
+    if variable and subject.environ.get(variable) == on:
+        return False
     theirs = found.written.surface in ("flags", "TrainingArguments") and found.framework.name == "trainer"
     return found.kind in ("removed", "not-yet", "deprecated") or not (theirs and subject.no_script)
+
+
+def _in_a_mode(every: Sequence[ArgumentFinding]) -> bool:
+    """Whether the file is written for a mode that a variable switches on: several names say so, and
+    everything else in it is taken."""
+    return sum(bool(one.under) for one in every) > 1 and all(one.under for one in every if one.refused)
 
 
 def _message(found: ArgumentFinding, subject: Subject) -> str:
@@ -115,6 +129,7 @@ def _message(found: ArgumentFinding, subject: Subject) -> str:
     have = subject.versions.get(found.framework.package, "")
     title = f"{found.framework.title} {have}".strip()
     does = f"{title} stops at it" if found.refused else f"{title} ignores it"
+    does += f", unless {found.under} is set" if found.under else ""
     where = f"`{found.written.block}` has no key" if found.written.block else "there is no argument"
     if row is None or found.kind == "misplaced":
         return f"{where} `{name}`; {does}"
@@ -137,15 +152,29 @@ def _hint(found: ArgumentFinding, subject: Subject) -> str:
 def _what_to_do(found: ArgumentFinding) -> str:
     if found.kind == "not-yet" and found.row:
         return f"Install {found.row.package} {found.row.since} or later, or remove it."
+    if found.kind == "unknown" and not found.instead and not found.under and found.refused:
+        return f"Remove it. No release of {found.framework.title} that dsbridge knows has it."
     if found.kind == "unknown" and found.instead:
         return f"`{found.instead}` is the argument for that."
+    if found.under:
+        return f"Start it with {found.under}, or remove it."
+    inside = _inside(found)
+    if inside:
+        return f"Write `{inside}` in `{found.instead}`."
     return f"Write `{found.instead}`." if found.instead else "Remove it."
+
+
+def _inside(found: ArgumentFinding) -> str:
+    """The key of a block that took the place of single arguments: `fsdp_min_num_params` in `fsdp_config`."""
+    family = found.instead.removesuffix("config")
+    has_family = found.instead.endswith("_config") and found.written.name.startswith(family)
+    return found.written.name.removeprefix(family) if has_family else ""
 
 
 def _fix(found: ArgumentFinding, subject: Subject) -> Fix | None:
     """A new name in the same block of a file."""
     written = found.written
-    if not written.file or not found.instead or found.kind not in ("misspelt", "removed"):
+    if not written.file or not found.instead or found.kind not in ("misspelt", "removed") or _inside(found):
         return None
     # more letters may be another argument, of a release that nobody has seen
     if found.kind == "misspelt" and changes(written.name, found.instead) > 2:

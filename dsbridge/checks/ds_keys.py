@@ -9,9 +9,9 @@ from dsbridge.deepspeed.keys import KeyFinding
 from dsbridge.deepspeed.known import releases_with
 from dsbridge.deepspeed.meanings import RESULT, meaning_of
 from dsbridge.diagnostics import Code, Diagnostic, Edit, Fix, Severity
-from dsbridge.fields import show
-from dsbridge.rules import numbers
 from dsbridge.subjects.contract import Check, Example
+from dsbridge.subjects.key_words import advice, told
+from dsbridge.subjects.left_open import in_template
 from dsbridge.subjects.subject import Subject
 from dsbridge.trees import lookup
 from dsbridge.values import UNSET
@@ -27,6 +27,9 @@ class Kind(NamedTuple):
     fires: str
     holds: str
     pains: tuple[int, ...] = ()
+
+
+TEMPLATE = Code("CK110", "template", Severity.INFO, "The file is a template that a script fills.")
 
 
 def _code(number: str, name: str, title: str, severity: Severity = Severity.ERROR) -> Code:
@@ -110,17 +113,35 @@ def _findings(subject: Subject, kind: Kind) -> Iterator[Diagnostic]:
     ds = subject.ds
     if ds is None:
         return
+    later = in_template(subject.key_findings, ds.value) if subject.unit.lone else {}
     for found in map(_settled, subject.key_findings):
-        if found.kind == kind.kind and lookup(ds.value, ".".join(found.path)) != "auto":
-            key = ".".join(found.path)
+        key = ".".join(found.path)
+        if found.kind == kind.kind and key not in later and subject.written(key) != "auto":
             yield kind.code(
-                _message(found, subject.version),
-                hint=_hint(found),
+                told(found, subject.written(key), subject.version),
+                hint=advice(found, subject.written(key), subject.version),
                 key=key,
                 at=ds.at(found.path),
                 severity=_severity(found, subject),
                 fix=_fix(found, subject),
             )
+
+
+def _template(subject: Subject) -> Iterator[Diagnostic]:
+    """A file that nobody trains with as it stands: a script writes into it first."""
+    ds = subject.ds
+    later = in_template(subject.key_findings, ds.value) if ds and subject.unit.lone else {}
+    if ds is None or not later:
+        return
+    first = next(iter(later))
+    words = ", ".join(dict.fromkeys(later.values()))
+    yield TEMPLATE(
+        f"a template: a script is to write a number or boolean for {words}; nothing that depends on them is "
+        "checked",
+        hint="Check the file that the script makes of it.",
+        key=first,
+        at=ds.at(tuple(first.split("."))),
+    )
 
 
 def _settled(found: KeyFinding) -> KeyFinding:
@@ -139,46 +160,6 @@ def _severity(found: KeyFinding, subject: Subject) -> Severity:
     config = subject.ds.value if subject.ds else {}
     lost = isinstance(lookup(config, ".".join(found.path)), dict) or meaning_of(found.instead).kind == RESULT
     return Severity.ERROR if found.kind in ("misspelt", "misplaced") and lost else Severity.WARNING
-
-
-def _message(found: KeyFinding, version: str) -> str:
-    key, block = ".".join(found.path), ".".join(found.path[:-1])
-    does = f"DeepSpeed {version} stops at it" if found.refused else f"DeepSpeed {version} ignores it"
-    where = f"`{block}` has no key" if block else "there is no key"
-    if found.kind == "misplaced":
-        return f"`{key}`: {where} `{found.path[-1]}`; {does}"
-    if found.kind == "removed":
-        return f"`{key}` is gone since DeepSpeed {_since(found, version)}; {does}{_said(found)}"
-    if found.kind == "deprecated":
-        return f"`{key}` is deprecated{_said(found)}"
-    if found.kind in ("quoted", "wrong-type"):
-        becomes = "" if found.becomes is UNSET else f", and reads it as {show(found.becomes)}"
-        ends = "stops at it" if found.refused else f"takes it{becomes}"
-        what = "is a text, not a number or boolean" if found.kind == "quoted" else "is of another kind"
-        return f"the value of `{key}` {what}; DeepSpeed {version} {ends}"
-    return f"{where} `{found.path[-1]}`; {does}"
-
-
-def _said(found: KeyFinding) -> str:
-    return f": {found.says.strip()}" if found.says.strip() else ""
-
-
-def _since(found: KeyFinding, version: str) -> str:
-    """The first harvested release without it."""
-    from dsbridge.deepspeed.known import harvested
-
-    with_it = releases_with(".".join(found.path[:-1]), found.path[-1])
-    later = [one for one in harvested() if with_it and numbers(one) > numbers(with_it[-1])]
-    return later[0] if later else version
-
-
-def _hint(found: KeyFinding) -> str:
-    if found.kind in ("quoted", "wrong-type"):
-        return f"Write {found.instead}." if found.instead else "See `dsbridge schema --deepspeed VERSION`."
-    if found.kind == "comment":
-        return "Move it to the top level."
-    where = " at the top level" if found.kind == "misplaced" and "." not in found.instead else ""
-    return f"Write `{found.instead}`{where}." if found.instead else "Remove it."
 
 
 def _fix(found: KeyFinding, subject: Subject) -> Fix | None:
@@ -217,15 +198,25 @@ def _run(kind: Kind) -> Callable[[Subject], Iterator[Diagnostic]]:
 
 
 _WHOLE = '{\n  "train_micro_batch_size_per_gpu": 1,\n  %s\n}\n'
-CHECKS = tuple(
+CHECKS = (
+    *(
+        Check(
+            code=kind.code,
+            run=_run(kind),
+            why=kind.why,
+            hint=kind.hint,
+            fires=Example({"ds_config.json": _WHOLE % kind.fires}),
+            holds=Example({"ds_config.json": _WHOLE % kind.holds}),
+            pains=kind.pains,
+        )
+        for kind in KINDS
+    ),
     Check(
-        code=kind.code,
-        run=_run(kind),
-        why=kind.why,
-        hint=kind.hint,
-        fires=Example({"ds_config.json": _WHOLE % kind.fires}),
-        holds=Example({"ds_config.json": _WHOLE % kind.holds}),
-        pains=kind.pains,
-    )
-    for kind in KINDS
+        code=TEMPLATE,
+        run=_template,
+        why="What a script puts in decides whether the config is right.",
+        hint="Check the file that the script makes of it.",
+        fires=Example({"ds_config.json": _WHOLE % '"zero_optimization": {\n    "stage": ZERO_STAGE\n  }'}),
+        holds=Example({"ds_config.json": _WHOLE % '"zero_optimization": {"stage": 1}'}),
+    ),
 )

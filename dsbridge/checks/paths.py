@@ -25,18 +25,36 @@ def _run(subject: Subject) -> Iterator[Diagnostic]:
         folder = files.folder.resolve() if files.disk and not name.startswith("/") else None
         looked = f", looked for in {folder}," if folder else ""
         other = near(files, name)
-        beside = f"There is {other}: write that" if other else "Write a path that is right"
         given = not subject.launchers
+        at = subject.at(path)
+        start = _start(other, name, at.file if at else "") if given else ""
+        if start:
+            yield ABSENT(
+                f"{name} is in {start}: the command finds it only if it is started there",
+                hint=f"Start it in {start}, or write {other}.",
+                key=path.rpartition(".")[2],
+                at=at,
+                severity=Severity.INFO,
+            )
+            return
+        beside = f"There is {other}: write that" if other else "Write a path that is right"
         yield ABSENT(
             f"{name}{looked} is not there. The framework then takes the name for base64, and what it says "
             "(`Expected a string path to an existing deepspeed config`) hides that",
             hint=f"{beside}, or an absolute path: a relative one starts where the command runs"
             f"{', and dsbridge was not told where that is' if given else ''}.",
             key=path.rpartition(".")[2],
-            at=subject.at(path),
+            at=at,
             severity=(Severity.WARNING if other else Severity.INFO) if given else None,
         )
         return
+
+
+def _start(other: str, name: str, file: str) -> str:
+    """The folder above the file that names the config from which the name is right; "" for none."""
+    folder = other.removesuffix(name)
+    above = folder != other and folder.endswith("/") and file.startswith(folder)
+    return folder.rstrip("/") if above else ""
 
 
 def _named(node: Any, path: str = "") -> Iterator[tuple[str, str]]:

@@ -40,7 +40,7 @@ def guess(name: str, block: Block, version: str) -> tuple[str, str]:
         return "misplaced", elsewhere
     if _gone(name, block, version):
         return "removed", ""
-    places = _places(name, block, version)
+    places = [place for place in _places(name, block, version) if not _for_fp16(place, block)]
     if places:
         return "misplaced", places[0]
     cutoff = CLOSE if len(name) >= LONG else CLOSE_SHORT
@@ -50,6 +50,11 @@ def guess(name: str, block: Block, version: str) -> tuple[str, str]:
         return "misspelt", _dotted(block, close[0])
     begun = [key for key in block.keys if _begins(key, name) or _begins(name, key)]
     return ("misspelt", _dotted(block, begun[0])) if len(begun) == 1 else ("unknown", "")
+
+
+def _for_fp16(place: str, block: Block) -> bool:
+    """A loss scale in bf16 was copied from fp16 with its block; moving it back would scale nothing."""
+    return block.path == "bf16" and place.startswith("fp16.")
 
 
 def _word_by_word(name: str, key: str) -> bool:

@@ -19,7 +19,8 @@ class ArgumentFinding(NamedTuple):
     """One name that is not taken as it stands.
 
     kind: unknown, misspelt, misplaced, removed, not-yet or deprecated. refused: the framework stops at it.
-    instead: the name to write. row: what is known of it, where some version takes it.
+    instead: the name to write. row: what is known of it, where some version takes it. under: what would
+    make this version take it.
     """
 
     framework: Framework
@@ -28,6 +29,7 @@ class ArgumentFinding(NamedTuple):
     refused: bool
     instead: str = ""
     row: Argument | None = None
+    under: str = ""
 
 
 def argument_findings(subject: Subject) -> Iterator[ArgumentFinding]:
@@ -67,6 +69,9 @@ def _judged(
         yield ArgumentFinding(framework, written, kind, refused, gone.instead, gone)
         return
     if written.surface == "flags" and _abbreviated(name, words):
+        return
+    if not block and name in words.under:
+        yield ArgumentFinding(framework, written, "unknown", refused, under=words.under[name])
         return
     places = [place for place in words.blocks_of(name) if place != block]
     if places:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from dsbridge.deepspeed.keys import KeyFinding
 from dsbridge.resolve import Refused
 from dsbridge.trees import lookup
 
@@ -13,10 +14,12 @@ _PLACEHOLDER = re.compile(
     r"\$|<[\w -]+>|^_+\w+_+$|^x{2,}$|\bx{3,}\b|^\.\.\.|\byour?_|/your|your_|\bpath/to\b|\{\{?\w+\}?\}",
     re.IGNORECASE,
 )
+# `ZERO_STAGE`, `MBSIZE`, `CL_1st_MIN` where a number or boolean belongs: a script writes it there
+_CAPITALS = re.compile(r"[A-Z][A-Z0-9]+(?:_\w+)*|[A-Z](?:_\w+)+")
 _NOT_THERE = ("FileNotFoundError", "IsADirectoryError")
 _NO_CONFIG = "Expected a string path to an existing deepspeed config"
 # what only the command says, where there is none
-_ON_THE_COMMAND_LINE = ("the following arguments are required", "manually pass in `--num_processes`")
+_ON_THE_COMMAND_LINE = ("the following arguments are required",)
 
 
 def is_placeholder(value: Any) -> bool:
@@ -36,6 +39,15 @@ def without_a_command(refusals: Iterable[Refused]) -> Iterator[Refused]:
         if any(words in refused.message for words in _ON_THE_COMMAND_LINE):
             return
         yield refused
+
+
+def in_template(findings: Iterable[KeyFinding], config: Any) -> dict[str, str]:
+    """The keys of a DeepSpeed config that a script is to fill, with the word that stands there."""
+    values = ((".".join(found.path), found.kind) for found in findings)
+    texts = ((path, lookup(config, path)) for path, kind in values if kind == "wrong-type")
+    # a word without quotation marks takes the comma behind it along, as DeepSpeed's reader has it
+    words = ((path, text.rstrip(",")) for path, text in texts if isinstance(text, str))
+    return {path: word for path, word in words if _CAPITALS.fullmatch(word) or is_placeholder(word)}
 
 
 def settled(refusals: Iterable[Refused], trees: Any) -> Iterator[Refused]:

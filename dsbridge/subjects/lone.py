@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from dsbridge.deepspeed.keys import judge
 from dsbridge.deepspeed.reader import lone_trees
 from dsbridge.explaining import ASSUMED
 from dsbridge.inputs import installed
@@ -12,6 +13,7 @@ from dsbridge.plugins import Registry
 from dsbridge.resolve import Outcome, Refused, resolve
 from dsbridge.rules import ENGINE, INITIALIZE, PARSE, Layer
 from dsbridge.subjects.dsfile import DsFile
+from dsbridge.subjects.left_open import in_template
 from dsbridge.subjects.unit import Unit
 from dsbridge.trees import lookup
 from dsbridge.values import UNSET
@@ -29,12 +31,14 @@ class Probe(NamedTuple):
 
 
 def probed(unit: Unit, ds: DsFile, known: Registry) -> Probe:
-    """The config as deepspeed.initialize would get it once somebody has filled its "auto" and its batch."""
-    value: dict[str, Any] = _filled(ds.value)
-    if not any(isinstance(value.get(name), int) for name in _BATCH):
-        value = {k: v for k, v in value.items() if k not in _BATCH} | {"train_micro_batch_size_per_gpu": 1}
+    """The config as deepspeed.initialize would get it once somebody has filled its "auto", its batch, and
+    the words of a template."""
     layers, usual = _deepspeed(known)
     versions = {**usual, **installed(usual), **unit.versions}
+    later = in_template(judge(ds.value, versions["deepspeed"]), ds.value)
+    value: dict[str, Any] = _filled(ds.value, frozenset(later))
+    if not any(isinstance(value.get(name), int) for name in _BATCH):
+        value = {k: v for k, v in value.items() if k not in _BATCH} | {"train_micro_batch_size_per_gpu": 1}
     facts = {**ASSUMED, **unit.facts}
     return Probe(resolve(layers, _PROGRAM, lone_trees(value), facts, versions, onward=True), versions)
 
@@ -45,11 +49,18 @@ def _deepspeed(known: Registry) -> tuple[list[Layer], Mapping[str, str]]:
     return [known.layer(name) for name in reader().layers], reader().versions
 
 
-def _filled(value: Any) -> Any:
-    """With a number for what optimizers and schedulers are given, else DeepSpeed's own default."""
+def _filled(value: Any, later: frozenset[str], at: str = "") -> Any:
+    """With a number for what optimizers and schedulers are given, else DeepSpeed's own default.
+
+    later: the paths that a template leaves to a script.
+    """
     if not isinstance(value, dict):
         return value
-    made = {key: _filled(item) for key, item in value.items() if item != "auto" and key != "params"}
+    made = {
+        key: _filled(item, later, f"{at}{key}.")
+        for key, item in value.items()
+        if item != "auto" and key != "params" and f"{at}{key}" not in later
+    }
     if isinstance(value.get("params"), dict):
         numbers = {"betas": [0.9, 0.999]}
         params = value["params"].items()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import PurePath
 
 from dsbridge.reading import Files
 
 _MOST, _DEPTH = 500, 3  # files that are looked at; folders below the one where the command runs
+_ALIKE = 0.85  # `ds_z2_config.json` for `ds_z2_offload_config.json` is another config
 _LEFT_OUT = ("node_modules", "__pycache__", "site-packages")
 
 
@@ -20,9 +22,14 @@ def near(files: Files, name: str) -> str:
     same = sorted((path for path in found if PurePath(path).name == wanted.name), key=lambda p: (len(p), p))
     if same:
         return same[0]
-    names = {PurePath(path).name: path for path in reversed(found)}
-    close = difflib.get_close_matches(wanted.name, names, n=1, cutoff=0.75)
+    names = {PurePath(path).name: path for path in reversed(found) if _numbers(path) == _numbers(name)}
+    close = difflib.get_close_matches(wanted.name, names, n=1, cutoff=_ALIKE)
     return names[close[0]] if close else ""
+
+
+def _numbers(path: str) -> list[str]:
+    """`ds_z2.json` is no slip of the pen for `ds_z3.json`."""
+    return re.findall(r"\d+", PurePath(path).name)
 
 
 def _listed(files: Files) -> Iterator[str]:

@@ -118,3 +118,11 @@ def read_flags(words: Words, program: str, version: str = table.NEWEST, own: str
     except Bad as error:
         return Flags({}, {}, [], {"type": "SystemExit", "message": f"{program}: error: {error}"})
     return Flags(found.values, {k: words.source(i) for k, i in found.places.items()}, found.left, None)
+
+
+@cache
+def megatron() -> tuple[str, ...]:
+    """The arguments that mcore_adapter adds: with USE_MCA=1 its class stands in place of Transformers'
+    (0.9.5 hparams/training_args.py:26-35)."""
+    table = Path(__file__).with_name("mca_arguments.json").read_text(encoding="utf-8")
+    return tuple(json.loads(table)["arguments"])

@@ -9,27 +9,31 @@ from typing import Any
 
 from dsbridge.rulebook import Files, Places, Reading, Setup, Unknown, json_error, together, unread
 from dsbridge.sdk import Source
-from dsbridge_llamafactory.flags import NEWEST, names, read_flags
+from dsbridge_llamafactory.flags import NEWEST, megatron, names, read_flags
 from dsbridge_llamafactory.inputs import program_of
 from dsbridge_llamafactory.omega import Settings, override, read_settings
 from dsbridge_llamafactory.under_accelerate import trees_of
 from dsbridge_trainer import config
 
 _TRUE = ("true", "y", "1")
-_MEGATRON = {"tensor_model_parallel_size", "pipeline_model_parallel_size"}
 
 
 def read(setup: Setup) -> Reading:
     """Trees: lf, args (the same, of TrainingArguments alone), given, input, run, index, model, env."""
     settings, kind, unused = _settings(setup)
     lf = settings.values
-    extra: Any = setup.environ.get("ALLOW_EXTRA_ARGS", "0").lower() in _TRUE
-    if not extra and _MEGATRON & lf.keys() and (setup.assumed or "USE_MCA" in setup.environ):
-        extra = unread("env.USE_MCA")  # with it another package's arguments are taken too (parser.py:63)
+    taken = megatron() if setup.environ.get("USE_MCA", "0").lower() in _TRUE else ()
+    keys = sorted(name for name in lf if name not in taken)
+    extra = setup.environ.get("ALLOW_EXTRA_ARGS", "0").lower() in _TRUE
     trees: dict[str, Any] = {
         "lf": lf,
         "args": _training(lf),
-        "input": {"kind": kind, "keys": sorted(lf), "unused": unused, "extra_allowed": extra},
+        "input": {
+            "kind": kind,
+            "keys": keys,
+            "unused": unused,
+            "extra_allowed": extra,
+        },
         "run": {"distributed": distributed(setup)},
         "env": dict(setup.environ),
     }

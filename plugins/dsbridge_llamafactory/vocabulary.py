@@ -8,13 +8,14 @@ from functools import cache
 from dsbridge.rulebook import Versions, numbers
 from dsbridge.sdk import REFUSED, Argument, Vocabulary, vocabulary
 from dsbridge_llamafactory import v1_table
-from dsbridge_llamafactory.flags import NEWEST, deprecated, evaluation, rows
+from dsbridge_llamafactory.flags import NEWEST, deprecated, evaluation, megatron, rows
 from dsbridge_llamafactory.flags import Argument as Row
 from dsbridge_trainer import vocabulary as trainer
 
 SURFACES = ("yaml", "flags", "v1")
 NEWEST_TRANSFORMERS = "5.6.0"  # what 0.9.5 allows: its own check refuses newer ones
 KINDS = {"str": "text"}
+MEGATRON_SINCE = (0, 9, 4)
 # what other tools call it; only a hint, so a wrong guess costs nobody anything
 MEANT = {
     **dict.fromkeys(("model_max_length", "max_seq_length", "max_seq_len", "seq_length"), "cutoff_len"),
@@ -28,6 +29,14 @@ MEANT = {
     **dict.fromkeys(("epochs", "num_epochs"), "num_train_epochs"),
     **dict.fromkeys(("micro_batch_size", "batch_size"), "per_device_train_batch_size"),
     **dict.fromkeys(("scheduler", "lr_scheduler"), "lr_scheduler_type"),
+    # its own names before 0.9
+    **dict.fromkeys(("dpo_ftx", "kto_ftx"), "pref_ftx"),
+    "dpo_beta": "pref_beta",
+    "dpo_loss": "pref_loss",
+    "name_module_trainable": "freeze_trainable_modules",
+    "num_layer_trainable": "freeze_trainable_layers",
+    "image_max_resolution": "image_max_pixels",
+    "video_max_resolution": "video_max_pixels",
     **dict.fromkeys(("gradient_clipping", "clip_grad", "max_norm"), "max_grad_norm"),
 }
 
@@ -49,7 +58,8 @@ def _known(own: str, transformers: str) -> Vocabulary:
     With ALLOW_EXTRA_ARGS=1 it ignores it: 0.9.5 hparams/parser.py:193-204.
     """
     fates = trainer.fates(transformers, "flags") | {"": REFUSED}
-    return vocabulary(_rows(own, transformers), fates)._replace(meant=MEANT)
+    under = dict.fromkeys(megatron(), "USE_MCA=1") if numbers(own) >= MEGATRON_SINCE else {}
+    return vocabulary(_rows(own, transformers), fates)._replace(meant=MEANT, under=under)
 
 
 def _rows(own: str, transformers: str) -> Iterator[tuple[bool, Argument]]:

@@ -40,6 +40,19 @@ def test_without_a_command_nobody_knows_the_folder() -> None:
     assert (found.file, found.line) == ("a.yaml", 4)
 
 
+def test_a_command_that_starts_in_a_folder_above_is_no_mistake() -> None:
+    """CarperAI/trlx and LianjiaTech/BELLE name their configs from the folder where their script starts."""
+    yaml = (
+        "distributed_type: DEEPSPEED\nnum_processes: 8\ndeepspeed_config:\n"
+        "  deepspeed_config_file: configs/ds.json\n"
+    )
+    (found,) = told("CK520", {"train/configs/a.yaml": yaml, "train/configs/ds.json": DS})
+    assert found.severity.value == "info"
+    assert "Start it in train" in found.hint
+    (found,) = told("CK520", {"other/a.yaml": yaml, "train/configs/ds.json": DS})
+    assert found.severity.value == "warning"
+
+
 def test_what_is_there_is_no_finding() -> None:
     assert not told("CK520", {"ds.json": DS}, f"{RUN}ds.json")
     assert not told("CK520", {"ds.json": "{"}, f"{RUN}ds.json")
@@ -53,5 +66,6 @@ def test_a_folder_is_searched(tmp_path: Path) -> None:
     (tmp_path / ".hidden" / "zero2.json").write_text("{}")
     files = Files(tmp_path)
     assert near(files, "zero3.json") == "a/b/zero3.json"
-    assert near(files, "zero2.json") == "a/b/zero3.json"
+    assert near(files, "zreo3.json") == "a/b/zero3.json"
+    assert not near(files, "zero2.json")
     assert not near(files, "accelerate.yaml")

@@ -72,7 +72,9 @@ def test_a_config_alone_is_for_the_record() -> None:
 
 def test_autotp_splits_them_at_any_stage() -> None:
     ds = _DS.replace('"bf16"', '"tensor_parallel": {"autotp_size": 2}, "bf16"')
-    (one,) = found("CK320", {"ds.json": ds % (1, "")}, _RUN)
+    (one,) = found("CK320", {"ds.json": ds % (1, "")})
     assert one.message.startswith("AutoTP without")
+    assert found("CK414", {"ds.json": ds % (1, "")}, _RUN)
+    assert not found("CK320", {"ds.json": ds % (1, "")}, _RUN), "one mistake is told once"
     assert not found("CK320", {"ds.json": ds % (1, _GATHER % "true")}, _RUN)
     assert not found("CK300", {"ds.json": ds % (1, _GATHER % "true")}, _RUN)

@@ -163,7 +163,8 @@ CHECKS = (
         ),
         {"engine.optimizer.type": "AdamX"},
         {"engine.optimizer.type": "adamw"},
-        hint='Nobody fills an "auto" here: name the optimizer.',
+        hint="Name an optimizer that this release has (Adam, AdamW, Lamb, ...) or a class of torch.optim. "
+        'Nobody fills an "auto" here.',
     ),
     refusal(
         "DS180",

@@ -289,7 +289,7 @@ TASK = (
         "Unknown task: …",
         ("lf.stage",),
         "There are pt, sft, rm, ppo, dpo and kto.",
-        "Write one of them.",
+        "Write pt, sft, rm, ppo, dpo or kto. ORPO and SimPO are stage: dpo with pref_loss: orpo or simpo.",
         ev(
             "train/tuner.py",
             'raise ValueError(f"Unknown task: {finetuning_args.stage}.")',
