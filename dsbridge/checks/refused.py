@@ -37,7 +37,8 @@ def _run(subject: Subject) -> Iterator[Diagnostic]:
             hint=_hint(refused.rule, subject),
             key=field,
             at=_place(subject, refused, field),
-            severity=severity,
+            severity=severity
+            or (Severity.WARNING if subject.depends_on_version(refused.rule.code) else None),
         )
 
 
@@ -80,7 +81,12 @@ def _hint(rule: OverrideRule, subject: Subject) -> str:
     for package, since, until in rule.versions:
         bounds = " and ".join([f"from {since} on"] * bool(since) + [f"before {until}"] * bool(until))
         said.append(f"{package} {bounds} (here {subject.versions.get(package, 'the newest')})")
-    return f"{hint} This is so in {', '.join(said)}; --versions says yours." if said else hint
+    if said:
+        return f"{hint} This is so in {', '.join(said)}; --versions says yours."
+    package = subject.input.framework.package if subject.input else "deepspeed"
+    if subject.is_guess(package) and package in subject.versions:
+        return f"{hint} --versions says another release."
+    return hint
 
 
 CHECKS = (

@@ -328,7 +328,12 @@ _SCHEDULER = choose(
         ),
     ),
 )
-_PARALLEL = floor_div(RANKS, greatest(1, TP_SIZE))
+# Ranks with samples of their own: what an mpu says, or a mesh of both sizes; with one of them alone DeepSpeed
+# only counts differently. Samples of real steps: tests/recorded/batches.
+_BOTH = all_of(*(is_set(get(f"engine.{name}_parallel_size")) for name in ("data", "sequence")))
+_MESH = all_of(is_set(get("init.world_size")), _BOTH)
+_SHARES = choose(_MESH, get("engine.data_parallel_size"), first_set(get("init.data_parallel"), RANKS))
+_PARALLEL = floor_div(_SHARES, greatest(1, TP_SIZE))
 
 
 def _made(
@@ -376,13 +381,14 @@ MADE = (
         {"engine.optimizer.type": "AdamW"}, versions=until(BF16_ALONE_SINCE), version="0.16.2",
     ),
     _made(
-        "DS228", "batch.data_parallel", _PARALLEL, "Ranks that share one layer see the same samples.",
+        "DS228", "batch.data_parallel", _PARALLEL,
+        "Ranks that share one layer or one sequence see the same samples.",
         "tp/two", "self.dp_world_size = groups._get_data_parallel_world_size()",
         {"engine.bf16.enabled": True, "fact.world_size": 4}, asked=get("engine.tensor_parallel"),
     ),
     _made(
         "DS229", "batch.global", mul(get(f"made.{MICRO}"), get(f"made.{STEPS}"), _PARALLEL),
-        "DeepSpeed's own count takes every rank for a data parallel one.",
+        "Under AutoTP DeepSpeed's own count takes every rank for a data parallel one.",
         "tp/two", "self.dp_world_size = groups._get_data_parallel_world_size()",
         {"engine.bf16.enabled": True, "fact.world_size": 4, f"made.{MICRO}": 2, f"made.{STEPS}": 1},
         asked=get("engine.tensor_parallel"),

@@ -19,6 +19,7 @@ from dsbridge.rulebook import (
     fact,
     first,
     first_set,
+    floor_div,
     get,
     greatest,
     here,
@@ -221,6 +222,20 @@ SEQUENCE = (
         {**_M, "accelerator.parallelism.sp_size": 2, "fact.world_size": 4},
         {**_M, "accelerator.parallelism.sp_size": 1},
         versions=since(SEQUENCE_SINCE),
+    ),
+    write(
+        "ACC266",
+        "with sequence parallelism ranks share their samples",
+        "prepare.sequence",
+        _SEQUENCE,
+        "init.data_parallel",
+        floor_div(WORLD, SP),
+        "The loader deals the samples of each rank out to all ranks of its group, one after the other.",
+        ev(ACCELERATOR, "2442", "result[i] = UlyssesSPDataLoaderAdapter(", "ulysses/two-of-four"),
+        {**_M, "accelerator.parallelism.sp_size": 2, "fact.world_size": 4},
+        {**_M, "accelerator.parallelism.sp_size": 1},
+        versions=since(SEQUENCE_SINCE),
+        asked=get("accelerator.parallelism.sp_size"),
     ),
 )  # fmt: skip
 
