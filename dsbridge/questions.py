@@ -1,50 +1,54 @@
 """The condition of a rule, asked of many set-ups: the same values give the same answer, so it is kept.
 
 Most values of a folder of configs are the same in most of them, and a look at what a condition reads takes
-a fraction of the time that deciding it does.
+a fraction of the time that deciding it does. Where a condition reads one field of a block as a class makes
+it, the field is what it is asked by: the numbers beside it make no difference.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from operator import itemgetter
 from typing import Any
 
-from dsbridge.language import LanguageError, evaluate, facts_in, parts, paths_in
+from dsbridge.language import LanguageError, evaluate
+from dsbridge.language.reads import DERIVED, FACT, UNDECIDED, derived, reads, root
 from dsbridge.rules import OverrideRule
-from dsbridge.trees import lookup
+from dsbridge.trees import block_token, lookup
 from dsbridge.values import UNSET, Unknown
 
-MOST_READ = 12  # paths and facts; of more, no two set-ups have the same
-MOST_KEPT = 128  # answers of one rule
-_NEW = object()
-_FACT = "<"  # before the name of a fact; no path begins so
+MOST_READ = 24  # of more, no two set-ups have the same
+MOST_KEPT = 256  # answers of one rule
+_NEW: Any = object()
 
 
 class Seen(dict[str, Any]):
     """Values by path, each looked up once."""
 
-    def __init__(self, trees: Mapping[str, Any]) -> None:
+    def __init__(self, trees: Mapping[str, Any], read: Callable[[str, str], None]) -> None:
         super().__init__()
-        self.trees = trees
-        self.of_tree: dict[str, list[str]] = {}
+        self.trees, self.read = trees, read
 
     def __missing__(self, path: str) -> Any:
         found = self[path] = lookup(self.trees, path)
-        self.of_tree.setdefault(path.partition(".")[0], []).append(path)
+        self.read(root(path), path)
         return found
 
 
 class Tokens(dict[str, Any]):
-    """What tells values apart, by path or fact; hashable."""
+    """What tells values apart, by path, fact or derived value; hashable."""
 
-    def __init__(self, seen: Seen, facts: Mapping[str, Any]) -> None:
+    def __init__(self, view: View) -> None:
         super().__init__()
-        self.seen, self.facts = seen, facts
+        self.view = view
 
     def __missing__(self, name: str) -> Any:
-        value = self.facts.get(name[1:], UNSET) if name.startswith(_FACT) else self.seen[name]
+        if name.startswith(FACT):
+            value = self.view.facts.get(name[1:], UNSET)
+        elif name.startswith(DERIVED):
+            value = self.view.derived(name)
+        else:
+            value = self.view.seen[name]
         found = self[name] = _token(value)
         return found
 
@@ -55,12 +59,19 @@ def _token(value: Any) -> Any:
         return value
     if kind in (bool, int, float):
         return kind, repr(value)  # 1 is not true, and 0.0 not -0.0
-    if kind in (dict, list):
-        try:
-            return kind, json.dumps(value)
-        except (TypeError, ValueError, RecursionError):
-            return []  # no hash: what it stands in is not kept
-    return []
+    if kind is dict or kind is list:
+        return block_token(value) or _deep_token(value)
+    return _NO_TOKEN
+
+
+def _deep_token(value: Any) -> Any:
+    """Of a block with something in it that is no JSON."""
+    if type(value) is dict:
+        return tuple((name, _token(item)) for name, item in value.items())
+    return tuple(map(_token, value)) if type(value) is list else _NO_TOKEN
+
+
+_NO_TOKEN: list[Any] = []  # no hash: what it stands in is not kept
 
 
 class View:
@@ -69,8 +80,10 @@ class View:
     def __init__(self, trees: Mapping[str, Any], facts: Mapping[str, Any], tables: Mapping[str, Any]) -> None:
         self.facts = facts
         self.here: tuple[str, Any] = ("", UNSET)
-        self.seen = Seen(trees)
-        self.tokens = Tokens(self.seen, facts)
+        self.names: dict[str, list[str]] = {}  # what was read, by root
+        self.seen = Seen(trees, self.read)
+        self.tokens = Tokens(self)
+        self.made: dict[str, Any] = {}
         self.get = self.seen.__getitem__
         self.table = tables.__getitem__
 
@@ -78,11 +91,39 @@ class View:
         """A fact, or Unknown({name})."""
         return self.facts.get(name, Unknown(frozenset({name})))
 
-    def forget(self, tree: str) -> None:
-        """This tree has changed."""
-        for path in self.seen.of_tree.pop(tree, ()):
-            del self.seen[path]
-            self.tokens.pop(path, None)
+    def derived(self, name: str) -> Any:
+        """A derived value, computed once; UNDECIDED where it cannot be."""
+        found = self.made.get(name, _NEW)
+        if found is _NEW:
+            try:
+                found = derived(name).run(self)
+            except LanguageError:
+                found = UNDECIDED
+            self.made[name] = found
+            for one in derived(name).roots:
+                self.read(one, name)
+        return found
+
+    def read(self, root: str, name: str) -> None:
+        """Note that a name was asked for that depends on what is at a root."""
+        names = self.names.get(root)
+        if names is None:
+            self.names[root] = [name]
+        else:
+            names.append(name)
+
+    def forget(self, path: str) -> None:
+        """Something was written at this path: what depends on it, and on what is around or inside."""
+        tree, dot, _ = path.partition(".")
+        if dot:
+            roots = [tree, root(path)]
+        else:
+            roots = [one for one in self.names if one == tree or one.startswith(f"{tree}.")]
+        for one in roots:
+            for name in self.names.pop(one, ()):
+                self.seen.pop(name, None)
+                self.made.pop(name, None)
+                self.tokens.pop(name, None)
 
 
 class Question:
@@ -93,10 +134,12 @@ class Question:
     def __init__(self, rule: OverrideRule) -> None:
         self.rule = rule
         self._answers: dict[Any, Any] = {}
-        self._key = _reader(rule.when)
+        self._key: Any = _NEW  # most rules are never asked
 
     def answer(self, view: View) -> Any:
         """True, False or Unknown."""
+        if self._key is _NEW:
+            self._key = _reader(self.rule.when)
         if self._key is None:
             return asked(self.rule.when, view, self.rule.code)
         key = self._key(view.tokens)
@@ -113,10 +156,8 @@ class Question:
 
 def _reader(condition: Any) -> Callable[[Any], Any] | None:
     """Gives the tokens of everything that a condition reads; None if that is no way to know its answer."""
-    read = {*paths_in(condition), *(_FACT + name for name in facts_in(condition))}
-    whole = any("." not in path for path in read if not path.startswith(_FACT))
-    local = any(part.op in ("here", "here_path", "leaves", "children") for part in parts(condition))
-    return itemgetter(*sorted(read)) if 0 < len(read) <= MOST_READ and not whole and not local else None
+    read = reads(condition)
+    return itemgetter(*sorted(read)) if read is not None and 0 < len(read) <= MOST_READ else None
 
 
 def asked(condition: Any, view: Any, code: str) -> Any:

@@ -201,8 +201,7 @@ class _Run:
         for path, (rule, value, whence, parts) in writes.items():
             before = lookup(self.trees, path)
             self.write(Step(rule, moment.phase, before, value, whence, parts), path)
-        for tree in {path.partition(".")[0] for path in writes}:
-            view.forget(tree)
+            view.forget(path)
 
     def note(self, rule: OverrideRule, phase: Phase, view: View) -> None:
         """A wish that goes nowhere."""

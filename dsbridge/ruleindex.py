@@ -27,6 +27,17 @@ def wanted(condition: Any) -> Paths:
     return _all_it_reads(condition) if found is None else found
 
 
+_KNOWN: dict[int, tuple[Any, Paths]] = {}  # by condition, which is held: its id stays its own
+
+
+def _wanted_by(rule: OverrideRule) -> Paths:
+    """Of a condition that most programs have."""
+    found = _KNOWN.get(id(rule.when))
+    if found is None:
+        found = _KNOWN[id(rule.when)] = rule.when, wanted(rule.when)
+    return found[1]
+
+
 _OUTSIDE = ("fact", "table", "here", "here_path")  # what else an answer may depend on
 _EMPTY = View({}, {}, {})
 
@@ -125,7 +136,7 @@ class Index:
         for moment, several in rules.items():
             free = []
             for number, rule in enumerate(several):
-                paths = wanted(rule.when)
+                paths = _wanted_by(rule)
                 if paths is None:
                     free.append(number)
                 for path in paths or ():

@@ -6,7 +6,7 @@ from dsbridge.diagnostics import InputError
 from dsbridge.inputs import read_input
 from dsbridge.plugins import registry
 from dsbridge.reading import Files
-from dsbridge.subjects.dsfile import is_ds_config, read_plain
+from dsbridge.subjects.dsfile import is_ds_config
 from dsbridge.subjects.unit import Unit
 
 
@@ -15,10 +15,10 @@ def is_lone_config(files: Files, name: str) -> bool:
     if not name.endswith((".json", ".hjson")):
         return False
     try:
-        document = read_plain(files.text(name), name)
+        value = files.json(name, comments=True).value
     except InputError:
         return False
-    return document is not None and isinstance(document.value, dict) and is_ds_config(document.value)
+    return isinstance(value, dict) and is_ds_config(value)
 
 
 # a word without which no file of that kind is one of ours: most files of a folder are not, and reading a

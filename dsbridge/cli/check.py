@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +78,7 @@ def command(
     from dsbridge.formats.document import MAX_BYTES, decode
     from dsbridge.plugins import BROKEN, registry
 
+    gc.set_threshold(100_000)  # what a folder leaves behind is small, and looking for it takes a while
     asked = given(ctx, options, needed=not environment)
     if environment:
         asked = with_environment(asked)
@@ -148,8 +150,12 @@ def _print(
     from dsbridge.checking import printing
     from dsbridge.checking.fixing import fixable, unified
 
+    known: dict[int, bool] = {}  # trying a repair takes time; the report holds the findings, and their ids
+
     def can(finding: Diagnostic) -> bool:
-        return fixable(finding, files, notes=everything)
+        if id(finding) not in known:
+            known[id(finding)] = fixable(finding, files, notes=everything)
+        return known[id(finding)]
 
     changed = unified(files, repaired.texts) if repaired and diff else ""
     if format_ == "json":
@@ -175,5 +181,6 @@ def _print(
 
 
 def _echo(lines: Iterable[str]) -> None:
-    for line in lines:
-        click.echo(line)
+    text = "".join(f"{line}\n" for line in lines)
+    if text:
+        click.echo(text, nl=False)

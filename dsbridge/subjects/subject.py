@@ -207,12 +207,12 @@ class Subject:
         """What its DeepSpeed makes of the keys of the config, as they are written."""
         return judge(self.ds.value, self.version) if self.ds else ()
 
-    @property
+    @cached_property
     def version(self) -> str:
         """DeepSpeed's."""
         return self.versions.get("deepspeed", VERIFIED[-1])
 
-    @property
+    @cached_property
     def versions(self) -> Mapping[str, str]:
         """Of every package that takes part: as said, else installed, else the newest recorded."""
         known = self._predicted or self.probe
