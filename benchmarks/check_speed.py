@@ -22,7 +22,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from start_up import ROOT
+ROOT = Path(__file__).parent.parent
 
 RELEASE = "0.19.8"
 NUMBERS = re.compile(

@@ -7,9 +7,9 @@ it, the field is what it is asked by: the numbers beside it make no difference.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeAlias
 
 from dsbridge.language import LanguageError, evaluate
 from dsbridge.language.reads import DERIVED, FACT, UNDECIDED, derived, reads, root
@@ -43,10 +43,11 @@ class Tokens(dict[str, Any]):
         self.view = view
 
     def __missing__(self, name: str) -> Any:
-        if name.startswith(FACT):
-            value = self.view.facts.get(name[1:], UNSET)
-        elif name.startswith(DERIVED):
+        kind = name[0]
+        if kind == DERIVED:
             value = self.view.derived(name)
+        elif kind == FACT:
+            value = self.view.facts.get(name[1:], UNSET)
         else:
             value = self.view.seen[name]
         found = self[name] = _token(value)
@@ -152,6 +153,55 @@ class Question:
             if len(self._answers) < MOST_KEPT:
                 self._answers[key] = found
         return found
+
+
+class Moment:
+    """Questions that are asked together: most come to nothing, as they did for the config before."""
+
+    __slots__ = ("_answers", "_key", "_others", "_together", "questions")
+
+    def __init__(self, questions: Sequence[Question]) -> None:
+        self.questions = questions
+        self._answers: dict[Any, Answers] = {}
+        self._key: Any = _NEW
+        self._together: list[tuple[int, Question]] = []
+        self._others: list[tuple[int, Question]] = []
+
+    def answers(self, view: View) -> Answers:
+        """The questions, by number, whose answer is not a plain no."""
+        if self._key is _NEW:
+            self._prepare()
+        if self._key is None:
+            return _asked_each(enumerate(self.questions), view)
+        try:
+            key = self._key(view.tokens)
+            found = self._answers.get(key)
+        except TypeError:
+            return _asked_each(enumerate(self.questions), view)
+        if found is None:
+            found = _asked_each(self._together, view)
+            if len(self._answers) < MOST_KEPT:
+                self._answers[key] = found
+        if not self._others:
+            return found
+        return sorted((*found, *_asked_each(self._others, view)), key=itemgetter(0))
+
+    def _prepare(self) -> None:
+        names: set[str] = set()
+        for number, question in enumerate(self.questions):
+            read = reads(question.rule.when)
+            few = read is not None and len(read) <= MOST_READ
+            (self._together if few else self._others).append((number, question))
+            names.update(read if read is not None and few else ())
+        self._key = itemgetter(*sorted(names)) if names else None
+
+
+Answers: TypeAlias = "list[tuple[int, Question, Any]]"
+
+
+def _asked_each(questions: Iterable[tuple[int, Question]], view: View) -> Answers:
+    every = ((number, question, question.answer(view)) for number, question in questions)
+    return [one for one in every if one[2] is not False]
 
 
 def _reader(condition: Any) -> Callable[[Any], Any] | None:

@@ -78,7 +78,6 @@ def command(
     from dsbridge.formats.document import MAX_BYTES, decode
     from dsbridge.plugins import BROKEN, registry
 
-    gc.set_threshold(100_000)  # what a folder leaves behind is small, and looking for it takes a while
     asked = given(ctx, options, needed=not environment)
     if environment:
         asked = with_environment(asked)
@@ -87,6 +86,10 @@ def command(
     files = asked.bounded()
     if STDIN in asked.files:
         files = files.over({STDIN: decode(sys.stdin.buffer.read(MAX_BYTES + 1), "standard input")})
+
+    # rules and tables stay until the end, and what a file leaves behind is little: look for it seldom
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
 
     def check(texts: Files) -> Report:
         units, skipped = _units(asked, choice, texts, each=each)
