@@ -12,7 +12,7 @@ from operator import itemgetter
 from typing import Any, TypeAlias
 
 from dsbridge.language import LanguageError, evaluate
-from dsbridge.language.reads import DERIVED, FACT, UNDECIDED, derived, reads, root
+from dsbridge.language.reads import DERIVED, FACT, UNDECIDED, derived, derived_at, reads, root
 from dsbridge.rules import OverrideRule
 from dsbridge.trees import block_token, lookup
 from dsbridge.values import UNSET, Unknown
@@ -25,13 +25,14 @@ _NEW: Any = object()
 class Seen(dict[str, Any]):
     """Values by path, each looked up once."""
 
-    def __init__(self, trees: Mapping[str, Any], read: Callable[[str, str], None]) -> None:
+    def __init__(self, trees: Mapping[str, Any]) -> None:
         super().__init__()
-        self.trees, self.read = trees, read
+        self.trees = trees
+        self.at: dict[str, list[str]] = {}  # what was looked up, by root
 
     def __missing__(self, path: str) -> Any:
         found = self[path] = lookup(self.trees, path)
-        self.read(root(path), path)
+        self.at.setdefault(root(path), []).append(path)
         return found
 
 
@@ -68,8 +69,8 @@ def _token(value: Any) -> Any:
 def _deep_token(value: Any) -> Any:
     """Of a block with something in it that is no JSON."""
     if type(value) is dict:
-        return tuple((name, _token(item)) for name, item in value.items())
-    return tuple(map(_token, value)) if type(value) is list else _NO_TOKEN
+        return dict, *((name, _token(item)) for name, item in value.items())
+    return (list, *map(_token, value)) if type(value) is list else _NO_TOKEN
 
 
 _NO_TOKEN: list[Any] = []  # no hash: what it stands in is not kept
@@ -81,8 +82,7 @@ class View:
     def __init__(self, trees: Mapping[str, Any], facts: Mapping[str, Any], tables: Mapping[str, Any]) -> None:
         self.facts = facts
         self.here: tuple[str, Any] = ("", UNSET)
-        self.names: dict[str, list[str]] = {}  # what was read, by root
-        self.seen = Seen(trees, self.read)
+        self.seen = Seen(trees)
         self.tokens = Tokens(self)
         self.made: dict[str, Any] = {}
         self.get = self.seen.__getitem__
@@ -101,17 +101,7 @@ class View:
             except LanguageError:
                 found = UNDECIDED
             self.made[name] = found
-            for one in derived(name).roots:
-                self.read(one, name)
         return found
-
-    def read(self, root: str, name: str) -> None:
-        """Note that a name was asked for that depends on what is at a root."""
-        names = self.names.get(root)
-        if names is None:
-            self.names[root] = [name]
-        else:
-            names.append(name)
 
     def forget(self, path: str) -> None:
         """Something was written at this path: what depends on it, and on what is around or inside."""
@@ -119,12 +109,14 @@ class View:
         if dot:
             roots = [tree, root(path)]
         else:
-            roots = [one for one in self.names if one == tree or one.startswith(f"{tree}.")]
+            roots = [one for one in self.seen.at if one == tree or one.startswith(f"{tree}.")]
         for one in roots:
-            for name in self.names.pop(one, ()):
+            for name in self.seen.at.pop(one, ()):
                 self.seen.pop(name, None)
-                self.made.pop(name, None)
                 self.tokens.pop(name, None)
+        for name in derived_at(path):
+            self.made.pop(name, None)
+            self.tokens.pop(name, None)
 
 
 class Question:

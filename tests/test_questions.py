@@ -98,9 +98,11 @@ def test_what_names_do_not_say_is_not_kept() -> None:
 
 
 def test_an_unknown_inside_a_block_has_a_token() -> None:
-    trees = {"init": {"optimizer": {"class": Unknown(frozenset({"x"}))}}, "ds": {"odd": {"a": object()}}}
+    trees: Any = {"init": {"optimizer": {"class": Unknown(frozenset({"x"}))}}, "ds": {"odd": {"a": object()}}}
     view = View(trees, {}, {})
     hash(view.tokens["init.optimizer"])
+    trees["ds"]["list"] = [["class", Unknown(frozenset({"x"}))]]
+    assert view.tokens["ds.list"] != view.tokens["init.optimizer"]
     with pytest.raises(TypeError):
         hash(view.tokens["ds.odd"])
 

@@ -41,6 +41,7 @@ def root(path: str) -> str:
 
 
 _DERIVED: dict[str, Derived] = {}
+_AT: dict[str, list[str]] = {}  # their names, by root
 _NAMES: dict[str, str] = {}  # by the expression in full
 _READS: dict[
     int, tuple[Expr, frozenset[str] | None]
@@ -50,6 +51,14 @@ _READS: dict[
 def derived(name: str) -> Derived:
     """What the name stands for."""
     return _DERIVED[name]
+
+
+def derived_at(path: str) -> list[str]:
+    """Names of the derived values that a write at this path may change."""
+    tree, dot, _ = path.partition(".")
+    if dot:
+        return [*_AT.get(tree, ()), *_AT.get(root(path), ())]
+    return [name for one, names in _AT.items() if one.partition(".")[0] == tree for name in names]
 
 
 def reads(expr: Any) -> frozenset[str] | None:
@@ -106,9 +115,10 @@ def _name(expr: Expr) -> str:
     name = _NAMES.get(text)
     if name is None:
         name = _NAMES[text] = f"{DERIVED}{len(_NAMES)}"
-        _DERIVED[name] = Derived(
-            _field(expr) if expr.op == "item" else expr.run, frozenset(map(root, _paths(expr)))
-        )
+        run = _field(expr) if expr.op == "item" else expr.run
+        _DERIVED[name] = Derived(run, frozenset(map(root, _paths(expr))))
+        for one in _DERIVED[name].roots:
+            _AT.setdefault(one, []).append(name)
     return name
 
 
