@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from dsbridge.checking.kinds import is_ours
 from dsbridge.formats.markdown import Block, inline_code, read_markdown
 from dsbridge.formats.shell import Command, commands_of
 from dsbridge.plugins import registry
@@ -140,4 +141,4 @@ def _block(guide: Unit, key: str, text: str, *, part: bool) -> list[Unit]:
         value = document.value if document else None
         if isinstance(value, dict) and is_ds_config(value, part=True):
             return [guide._replace(given=(key,), lone=True, part=part)]
-    return [guide._replace(given=(key,))]
+    return [guide._replace(given=(key,))] if is_ours(guide, key) else []

@@ -6,7 +6,7 @@ from dsbridge.diagnostics import InputError
 from dsbridge.inputs import read_input
 from dsbridge.plugins import registry
 from dsbridge.reading import Files
-from dsbridge.subjects.dsfile import is_ds_config
+from dsbridge.subjects.dsfile import SURE, is_ds_config, read_plain
 from dsbridge.subjects.unit import Unit
 
 
@@ -19,6 +19,14 @@ def is_lone_config(files: Files, name: str) -> bool:
     except InputError:
         return False
     return isinstance(value, dict) and is_ds_config(value)
+
+
+def is_broken_config(files: Files, name: str) -> bool:
+    """A file that would be a DeepSpeed config if it were JSON."""
+    if not name.endswith((".json", ".hjson")):
+        return False
+    text = files.text(name)
+    return any(f'"{mark}"' in text for mark in SURE) and read_plain(text, name) is None
 
 
 # a word without which no file of that kind is one of ours: most files of a folder are not, and reading a
@@ -43,4 +51,7 @@ def is_ours(base: Unit, name: str) -> bool:
         return False
     if found.framework.name == "deepspeed":
         return "initialize(" in text
-    return True
+    # a module that only has classes and functions for others
+    trees = found.reading.trees
+    idle = trees.get("script", {}).get("trains") is False and not trees.get("args")
+    return not (suffix == ".py" and idle)

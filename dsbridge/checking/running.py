@@ -31,23 +31,33 @@ class Report(NamedTuple):
 def check_units(
     units: Iterable[Unit], known: Registry | None = None, checks: Sequence[Check] | None = None
 ) -> Report:
-    """Check each unit by itself. checks: all, unless given."""
+    """Check each unit by itself. checks: all, unless given.
+
+    Raises:
+        InputError: the one unit that there is cannot be read; one of several is told as a finding.
+    """
+    units = list(units)
     known = known or registry()
     chosen = all_checks(known) if checks is None else checks
     names: list[str] = []
     found: list[Diagnostic] = []
     for unit in units:
         names.append(unit.name)
-        found += findings_of(unit, known, chosen)
+        found += findings_of(unit, known, chosen, alone=len(units) == 1)
     return Report(tuple(dict.fromkeys(names)), tuple(sorted(dict.fromkeys(found), key=_key)))
 
 
-def findings_of(unit: Unit, known: Registry, checks: Sequence[Check]) -> list[Diagnostic]:
-    """Everything that is to be said of one unit, each mistake once."""
+def findings_of(
+    unit: Unit, known: Registry, checks: Sequence[Check], *, alone: bool = False
+) -> list[Diagnostic]:
+    """Everything that is to be said of one unit, each mistake once. alone: there is no other."""
     subject = Subject(unit, known)
     if subject.input is None and subject.failure is not None:
-        # a guide or a script leaves out much that a run needs
-        return [] if unit.guide or unit.words else [unit.placed(d) for d in subject.failure.diagnostics]
+        if unit.guide or unit.words:
+            return []  # a guide or a script leaves out much that a run needs
+        if alone:
+            raise subject.failure
+        return [unit.placed(d) for d in subject.failure.diagnostics]
     found = [*subject.told]
     explained: set[str] = set()
     for check in checks:

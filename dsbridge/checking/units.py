@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dsbridge.checking.guides import guide_units, shell_units
-from dsbridge.checking.kinds import is_lone_config, is_ours
+from dsbridge.checking.kinds import is_broken_config, is_lone_config, is_ours
 from dsbridge.diagnostics import InputError
 from dsbridge.reading import Files
 from dsbridge.rules import NOTHING
@@ -93,7 +93,8 @@ def _one(base: Unit, name: str, units: list[Unit], skipped: list[str]) -> None:
         elif is_lone_config(base.files, name):
             found = [base._replace(given=(name,), lone=True)]
         else:
-            found = [base._replace(given=(name,))] if is_ours(base, name) else []
+            ours = is_ours(base, name) or is_broken_config(base.files, name)
+            found = [base._replace(given=(name,))] if ours else []
     except InputError:
         found = []  # of a folder nobody said that all is readable
     units += found

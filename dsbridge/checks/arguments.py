@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from dsbridge.diagnostics import Code, Diagnostic, Edit, Fix, Severity
 from dsbridge.subjects.arguments import ArgumentFinding, argument_findings
 from dsbridge.subjects.contract import Check, Example
+from dsbridge.subjects.names import changes
 from dsbridge.subjects.subject import Subject
 from dsbridge.trees import lookup
 from dsbridge.values import UNSET
@@ -85,10 +85,10 @@ def _findings(subject: Subject, kind: Kind) -> Iterator[Diagnostic]:
     for found in argument_findings(subject):
         if found.kind == kind.kind and _sure(found, subject):
             block = f"{found.written.block}." if found.written.block else ""
-            severity = None if found.refused or kind.code.severity is Severity.INFO else Severity.WARNING
+            severity = _severity(found, kind, subject)
             yield kind.code(
                 _message(found, subject),
-                hint=_hint(found),
+                hint=_hint(found, subject),
                 key=f"{block}{found.written.name}",
                 at=found.written.at,
                 severity=severity,
@@ -96,10 +96,18 @@ def _findings(subject: Subject, kind: Kind) -> Iterator[Diagnostic]:
             )
 
 
+def _severity(found: ArgumentFinding, kind: Kind, subject: Subject) -> Severity | None:
+    """What other releases take is no error while nobody says which one is used."""
+    if kind.code.severity is Severity.INFO:
+        return None
+    other = found.kind in ("removed", "not-yet") and found.row and subject.is_guess(found.row.package)
+    return None if found.refused and not other else Severity.WARNING
+
+
 def _sure(found: ArgumentFinding, subject: Subject) -> bool:
-    """Flags behind a script that nobody shows may be the script's own."""
-    theirs = found.written.surface == "flags" and found.framework.name == "trainer"
-    return not (theirs and subject.script_assumed and found.kind not in ("removed", "not-yet"))
+    """Arguments of a script that nobody shows may be of a class of its own: as flags, or in a file."""
+    theirs = found.written.surface in ("flags", "TrainingArguments") and found.framework.name == "trainer"
+    return found.kind in ("removed", "not-yet", "deprecated") or not (theirs and subject.no_script)
 
 
 def _message(found: ArgumentFinding, subject: Subject) -> str:
@@ -120,7 +128,13 @@ def _message(found: ArgumentFinding, subject: Subject) -> str:
     return f"`{name}` is gone{since}; {does}{says}"
 
 
-def _hint(found: ArgumentFinding) -> str:
+def _hint(found: ArgumentFinding, subject: Subject) -> str:
+    package = found.framework.package
+    newer = " A newer one may have it: --versions says yours." if subject.is_guess(package) else ""
+    return _what_to_do(found) + (newer if found.kind in ("unknown", "misspelt", "misplaced") else "")
+
+
+def _what_to_do(found: ArgumentFinding) -> str:
     if found.kind == "not-yet" and found.row:
         return f"Install {found.row.package} {found.row.since} or later, or remove it."
     if found.kind == "unknown" and found.instead:
@@ -133,19 +147,14 @@ def _fix(found: ArgumentFinding, subject: Subject) -> Fix | None:
     written = found.written
     if not written.file or not found.instead or found.kind not in ("misspelt", "removed"):
         return None
-    if found.kind == "misspelt" and not _a_slip(written.name, found.instead):
+    # more letters may be another argument, of a release that nobody has seen
+    if found.kind == "misspelt" and changes(written.name, found.instead) > 2:
         return None
     document = subject.file_value(written.file)
     taken = (*written.path[:-1], found.instead)
     if document is None or subject.unit.guide or lookup(document.value, ".".join(taken)) is not UNSET:
         return None
     return Fix(f"rename to `{found.instead}`", (Edit(written.file, written.path, "rename", found.instead),))
-
-
-def _a_slip(name: str, instead: str) -> bool:
-    """Two letters at most: more may be another argument, of a version that nobody has seen."""
-    blocks = difflib.SequenceMatcher(None, name, instead).get_opcodes()
-    return sum(max(b - a, d - c) for kind, a, b, c, d in blocks if kind != "equal") <= 2
 
 
 def _run(kind: Kind) -> Callable[[Subject], Iterator[Diagnostic]]:

@@ -118,7 +118,7 @@ def _findings(subject: Subject, kind: Kind) -> Iterator[Diagnostic]:
                 hint=_hint(found),
                 key=key,
                 at=ds.at(found.path),
-                severity=_severity(found, kind),
+                severity=_severity(found, subject),
                 fix=_fix(found, subject),
             )
 
@@ -129,13 +129,16 @@ def _settled(found: KeyFinding) -> KeyFinding:
     return found._replace(kind="misspelt") if found.kind == "misplaced" and beside else found
 
 
-def _severity(found: KeyFinding, kind: Kind) -> Severity:
-    """An error if the run stops, or trains something else than was written."""
+def _severity(found: KeyFinding, subject: Subject) -> Severity:
+    """An error if the run stops, or trains something else than was written; a block is never nothing. What
+    other releases take is no error while nobody says which one is used."""
     if found.refused:
-        return Severity.ERROR
-    if found.kind in ("misspelt", "misplaced") and meaning_of(found.instead).kind == RESULT:
-        return Severity.ERROR
-    return Severity.WARNING
+        of_its_name = found.kind in ("unknown", "misspelt", "misplaced", "removed")
+        elsewhere = of_its_name and releases_with(".".join(found.path[:-1]), found.path[-1])
+        return Severity.WARNING if elsewhere and subject.is_guess("deepspeed") else Severity.ERROR
+    config = subject.ds.value if subject.ds else {}
+    lost = isinstance(lookup(config, ".".join(found.path)), dict) or meaning_of(found.instead).kind == RESULT
+    return Severity.ERROR if found.kind in ("misspelt", "misplaced") and lost else Severity.WARNING
 
 
 def _message(found: KeyFinding, version: str) -> str:

@@ -22,7 +22,9 @@ _HALF_TRUE = ("LF232",)  # the weights are bf16 all the same; only DeepSpeed's o
 
 def _run(subject: Subject) -> Iterator[Diagnostic]:
     for wish in wishes(subject):
-        if wish.rule.code not in _TOLD and not silent(wish) and not _same_optimizer(wish):
+        if wish.rule.code in _TOLD or silent(wish) or _same_optimizer(wish):
+            continue
+        if not subject.assumes("flags.", wish.rule.when):
             yield _finding(wish)
 
 

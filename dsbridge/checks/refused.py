@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dsbridge.diagnostics import Diagnostic
+from dsbridge.diagnostics import Diagnostic, Severity
 from dsbridge.explaining import REFUSED
 from dsbridge.rules import OverrideRule
 from dsbridge.subjects.contract import Check, Example
@@ -24,6 +24,7 @@ def _run(subject: Subject) -> Iterator[Diagnostic]:
             hint=_hint(refused.rule, subject),
             key=field,
             at=subject.place(field) if field else None,
+            severity=Severity.WARNING if subject.depends_on_version(refused.rule.code) else None,
         )
 
 

@@ -103,7 +103,7 @@ def without_comments(text: str) -> str:
 
 
 # keys that nobody but DeepSpeed has at the top of a JSON
-_SURE = frozenset(("zero_optimization", "train_micro_batch_size_per_gpu", "zero_allow_untested_optimizer",
+SURE = frozenset(("zero_optimization", "train_micro_batch_size_per_gpu", "zero_allow_untested_optimizer",
                    "zero_force_ds_cpu_optimizer", "wall_clock_breakdown", "steps_per_print"))  # fmt: skip
 _LIKELY = frozenset(("train_batch_size", "gradient_accumulation_steps", "gradient_clipping", "fp16", "bf16",
                      "optimizer", "scheduler", "tensor_parallel", "activation_checkpointing", "aio",
@@ -115,7 +115,7 @@ def is_ds_config(value: Mapping[str, Any], *, part: bool = False) -> bool:
     """Whether a JSON mapping is a DeepSpeed config. part: as it stands in a text, where one block may do."""
     if any(name in value for name in ("distributed_type", "output_dir", "model_type", "architectures")):
         return False
-    sure = sum(name in value for name in _SURE)
+    sure = sum(name in value for name in SURE)
     likely = sum(name in value for name in _LIKELY)
     return bool(sure) or likely >= (1 if part else 2)
 

@@ -29,14 +29,22 @@ def is_known(name: str) -> bool:
 
 
 def near(name: str) -> str:
-    """The name that it is a slip of the pen for; "" for none.
-
-    Names that differ in a digit are others, not slips: `zero2`, `zero3`.
-    """
+    """The name that it is a slip of the pen for; "" for none."""
     every, long = _names()
     if name in every or len(name) < 10 or "_" not in name:
         return ""
     close = difflib.get_close_matches(name, long, n=1, cutoff=0.9)
-    if not close or re.sub(r"\d", "", name) == re.sub(r"\d", "", close[0]):
+    if not close or _family(name) == _family(close[0]) or changes(name, close[0]) > 2:
         return ""
     return close[0]
+
+
+def _family(name: str) -> str:
+    """Names that differ in a digit or a number format are others: `zero2`, `zero3`; `fp16_x`, `bf16_x`."""
+    return re.sub(r"\d|\b[bft]f?p?(?=\d)", "", name)
+
+
+def changes(one: str, other: str) -> int:
+    """How many letters are changed, added or left out."""
+    codes = difflib.SequenceMatcher(None, one, other).get_opcodes()
+    return sum(max(b - a, d - c) for kind, a, b, c, d in codes if kind != "equal")

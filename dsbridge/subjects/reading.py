@@ -84,7 +84,7 @@ def _stand_in(unit: Unit) -> str:
     if theirs or any(flag in words for flag in _LLAMAFACTORY_FLAGS):
         return _LLAMAFACTORY
     if any(flag in words for flag in _TRAINER_FLAGS):
-        return _TRAINER
+        return "" if "--config" in words else _TRAINER  # its own parser reads arguments from there
     return _ACCELERATE if "accelerate" in words or "accelerate.commands.launch" in words else ""
 
 

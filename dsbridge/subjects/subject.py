@@ -13,19 +13,19 @@ from dsbridge.diagnostics import Diagnostic, InputError
 from dsbridge.explaining import CODES as EXPLAINED
 from dsbridge.explaining import Explanation, explain_input
 from dsbridge.formats.document import Document, Path_
-from dsbridge.inputs import Input
-from dsbridge.language import paths_in
+from dsbridge.inputs import Input, installed
+from dsbridge.language import Expr, paths_in
 from dsbridge.parsing import Parsed, parse_input
 from dsbridge.plugins import Registry
 from dsbridge.prediction import predict
 from dsbridge.provenance import Source
 from dsbridge.resolve import Refused
-from dsbridge.rules import NOTHING
+from dsbridge.rules import NOTHING, numbers
 from dsbridge.spec.leaves import leaves
 from dsbridge.spec.load import load_file
 from dsbridge.stories import Story, engine_values
 from dsbridge.subjects.dsfile import DsFile, ds_file
-from dsbridge.subjects.left_open import settled
+from dsbridge.subjects.left_open import names_open_files, settled, without_a_command
 from dsbridge.subjects.lone import Probe, at_fault, probed
 from dsbridge.subjects.reading import opened
 from dsbridge.subjects.unit import Unit
@@ -54,6 +54,8 @@ class Subject:
         """The input as its framework reads it; a script that a guide does not show is assumed."""
         if self.unit.lone or self.unit.text_only or self.unit.is_spec:
             return self.rendered.input if self.rendered else None
+        if self.unit.words and names_open_files(self.unit.command):
+            return None
         try:
             found, self.told = opened(self.unit, self.known)
         except InputError as error:
@@ -134,7 +136,7 @@ class Subject:
         about the same fields follow from it."""
         found: list[Refused] = []
         for refused in self.stops:
-            if self.script_assumed and self._prepares and _about_the_script(refused):
+            if self._of_the_script(refused) or self._of_its_classes(refused):
                 continue
             if not found or self.probe is not None or _new(refused, found):
                 found.append(refused)
@@ -147,7 +149,8 @@ class Subject:
         if self.unit.words or self.unit.guide:
             trees = self._predicted.trees if self._predicted else {}
             return tuple(settled(self._stops(), trees))
-        return tuple(self._stops())
+        alone = self.input is not None and self.input.setup.assumed
+        return tuple(without_a_command(self._stops()) if alone else self._stops())
 
     def _stops(self) -> list[Refused]:
         found: list[Refused] = []
@@ -171,6 +174,24 @@ class Subject:
     def _prepares(self) -> bool:
         """True where the script itself makes the optimizer and calls prepare(), not a Trainer."""
         return self.input is not None and "trainer" not in self.input.reader.layers
+
+    def _of_its_classes(self, refused: Refused) -> bool:
+        """A name that TrainingArguments does not have, in a file whose script may have other classes."""
+        alone = self.input is not None and self.input.setup.assumed and self.no_script
+        return alone and any(path.startswith("parser.") for path in paths_in(refused.rule.when))
+
+    def _of_the_script(self, refused: Refused) -> bool:
+        """About what a script makes that nobody shows, or an "auto" that prepare() fills from that. A guide
+        shows a part of its scripts."""
+        if not ((self.script_assumed or self.unit.guide) and self._prepares):
+            return False
+        autos = any(self.written(field.removeprefix("ds.")) == "auto" for field in refused.fields)
+        return autos or any(path.startswith(_SCRIPT_SAYS) for path in paths_in(refused.rule.when))
+
+    @property
+    def no_script(self) -> bool:
+        """True where there is no Python file: the classes of its arguments are not known."""
+        return self.script_assumed or not self.scripts
 
     @property
     def script_assumed(self) -> bool:
@@ -204,6 +225,32 @@ class Subject:
     def ds(self) -> DsFile | None:
         """The DeepSpeed config as the user wrote it; None if there is none of its own."""
         return ds_file(self.unit, self.input)
+
+    def assumes(self, tree: str, condition: Expr) -> bool:
+        """True where a condition asks for flags (`flags.deepspeed`) that nobody gave: files alone are read
+        with the usual command."""
+        alone = self.input is not None and self.input.setup.assumed
+        return alone and any(path.startswith(tree) for path in paths_in(condition))
+
+    def depends_on_version(self, code: str) -> bool:
+        """Whether the oldest releases that were recorded do not stop at this rule, where nobody said which
+        ones are used."""
+        return self._oldest is not None and code not in self._oldest
+
+    @cached_property
+    def _oldest(self) -> frozenset[str] | None:
+        names = self.input.reader.layers if self.input else ("deepspeed",) if self.unit.lone else ()
+        layers = [self.known.layer(name) for name in names if self.rendered is None]
+        recorded = {pkg: min(have, key=numbers) for layer in layers for pkg, have in layer.verified.items()}
+        oldest = {package: have for package, have in recorded.items() if self.is_guess(package)}
+        if not oldest:
+            return None
+        unit = self.unit._replace(versions={**self.unit.versions, **oldest})
+        return frozenset(refused.rule.code for refused in Subject(unit, self.known).stops)
+
+    def is_guess(self, package: str) -> bool:
+        """True where nobody said the version, and none is installed: the newest is taken."""
+        return package not in self.unit.versions and not installed([package])
 
     @cached_property
     def key_findings(self) -> tuple[KeyFinding, ...]:
@@ -282,7 +329,8 @@ class Subject:
 
     def refusal(self, *codes: str) -> Refused | None:
         """The refusal by one of these rules, also where another one hides it."""
-        return next((refused for refused in self.stops if refused.rule.code in codes), None)
+        met = (refused for refused in self.stops if refused.rule.code in codes)
+        return next((refused for refused in met if not self._of_the_script(refused)), None)
 
     @cached_property
     def scripts(self) -> str:
@@ -319,10 +367,6 @@ def once(look: Callable[[Subject], T]) -> Callable[[Subject], T]:
 # what Accelerate's rules call what a script makes and hands to prepare(); the name it has without a script
 _SCRIPT_SAYS = ("prepared.", "accelerator.")
 YOUR_SCRIPT = "YOUR_SCRIPT"
-
-
-def _about_the_script(refused: Refused) -> bool:
-    return any(path.startswith(_SCRIPT_SAYS) for path in paths_in(refused.rule.when))
 
 
 def _new(refused: Refused, before: list[Refused]) -> bool:

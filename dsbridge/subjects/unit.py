@@ -61,7 +61,10 @@ class Unit(NamedTuple):
         return Source(self.given[0], span.line, span.column)
 
     def placed(self, finding: Diagnostic) -> Diagnostic:
-        """The finding with a place in the text that the unit was read from."""
+        """The finding with a place in the text that the unit was read from; at least the file."""
+        if finding.file is None and (self.guide or self.given or self.words):
+            place = self.words[0] if self.words else Source(self.guide or self.given[0])
+            return finding._replace(file=place.file, line=place.line, column=place.column)
         if self.guide and finding.file and finding.file in self.blocks:
             column = finding.column + self.blocks[finding.file] if finding.column else None
             return finding._replace(file=self.guide, column=column)

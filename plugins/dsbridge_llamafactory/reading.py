@@ -16,13 +16,16 @@ from dsbridge_llamafactory.under_accelerate import trees_of
 from dsbridge_trainer import config
 
 _TRUE = ("true", "y", "1")
+_MEGATRON = {"tensor_model_parallel_size", "pipeline_model_parallel_size"}
 
 
 def read(setup: Setup) -> Reading:
     """Trees: lf, args (the same, of TrainingArguments alone), given, input, run, index, model, env."""
     settings, kind, unused = _settings(setup)
     lf = settings.values
-    extra = setup.environ.get("ALLOW_EXTRA_ARGS", "0").lower() in _TRUE
+    extra: Any = setup.environ.get("ALLOW_EXTRA_ARGS", "0").lower() in _TRUE
+    if not extra and _MEGATRON & lf.keys() and (setup.assumed or "USE_MCA" in setup.environ):
+        extra = unread("env.USE_MCA")  # with it another package's arguments are taken too (parser.py:63)
     trees: dict[str, Any] = {
         "lf": lf,
         "args": _training(lf),

@@ -167,13 +167,34 @@ def from_parser(call: CallSite, context: Context) -> Given:
         found = from_flags(call, options_of(classes, context), classes, context)
     else:
         found = _from_mapping(call, classes, context)
+    if _from_elsewhere(call.owner, context):  # they may take what is left over
+        unsure = {name: unread(f"parser.{name}") for name in _LEFT_OVER if name in found.parser}
+        found = found._replace(parser=found.parser | unsure)
     return found._replace(root=_root(classes, context))
 
 
-def _classes(parser: Any) -> list[str]:
+# what a parser says of names that none of its classes has
+_LEFT_OVER = ("left", "keys", "config", "unknown")
+_LIBRARIES = ("transformers", "trl")
+
+
+def _given_classes(parser: Any) -> list[Name]:
     given = parser.argument("dataclass_types", 0) if isinstance(parser, CallSite) else None
     items = [given] if isinstance(given, Name) or not isinstance(given, list | tuple) else given
-    return [item.name.rpartition(".")[2] for item in items if isinstance(item, Name)]
+    return [item for item in items if isinstance(item, Name)]
+
+
+def _classes(parser: Any) -> list[str]:
+    return [item.name.rpartition(".")[2] for item in _given_classes(parser)]
+
+
+def _from_elsewhere(parser: Any, context: Context) -> bool:
+    """A class is imported from a module that nobody reads, whatever it is called there."""
+    return any(
+        item.name.partition(".")[0] not in _LIBRARIES and item.name not in context.classes
+        for item in _given_classes(parser)
+        if "." in item.name
+    )
 
 
 def _options(name: str, context: Context) -> list[flags.Option]:

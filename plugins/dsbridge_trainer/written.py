@@ -18,8 +18,10 @@ def written(setup: Setup, reading: Reading) -> Iterator[Written]:
     left = parser.get("left") or ()
     flags = {name.name for name in flags_of(setup.words.items, setup.words.source)}
     arguments = reading.trees.get("args", {})
+    of_trl = reading.trees.get("trl", {}).get("class")
+    surface = of_trl or parser.get("class", "TrainingArguments")
     said = {name: value for name, value in arguments.items() if f"--{name}" not in flags}
-    yield from keys_of(said, reading.sources, "args", parser.get("class", "TrainingArguments"), BLOCKS)
+    yield from keys_of(said, reading.sources, "args", surface, BLOCKS)
     for name in flags_of(setup.words.items, setup.words.source):
         if name.name in left or name.name.removeprefix("--") in arguments:
             yield name._replace(name=name.name.removeprefix("--"))

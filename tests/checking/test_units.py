@@ -98,6 +98,13 @@ def test_a_folder_is_searched_and_what_another_file_names_is_read_with_it(tmp_pa
     assert skipped == ["conf/package.json"]
 
 
+def test_a_broken_config_is_told_among_others() -> None:
+    files = Files(memory={"a.json": DS, "b.json": DS[:-3], "c.json": '{"name": '})
+    units, skipped = units_of(files, ["a.json", "b.json", "c.json"], each=True)
+    assert [d.code for d in check_units(units).findings if d.file == "b.json"] == ["IN002"]
+    assert skipped == ["c.json"]
+
+
 def test_each_file_by_itself() -> None:
     files = Files(memory={"a.json": DS, "b.json": DS, "c.yaml": "name: ci\n"})
     units, skipped = units_of(files, ["a.json", "b.json", "c.yaml"], each=True)

@@ -96,9 +96,9 @@ def test_settings_ignore_weigh_and_say_facts(here: Path, dsbridge: Callable[...,
     assert codes(dsbridge(*asked)) == ["EX010"]
     forget()
     (here / ".dsbridge.toml").write_text('target = "nobody"')
-    assert "recognised as input of `nobody`" in dsbridge("check", "ds.json").out
+    assert "recognised as input of `nobody`" in dsbridge("check", "ds.json").err
     # the command line wins
-    assert "recognised as input of `xtuner`" in dsbridge("check", "--target", "xtuner", "ds.json").out
+    assert "recognised as input of `xtuner`" in dsbridge("check", "--target", "xtuner", "ds.json").err
 
 
 YAML = """model_name_or_path: Qwen/Qwen2.5-7B

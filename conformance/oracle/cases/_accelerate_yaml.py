@@ -163,6 +163,16 @@ ALONE: dict[str, list[str]] = {
     "missing-yaml": ["--config_file", "gone.yaml"],
 }
 
+# as Accelerate's own guide shows it
+SAGEMAKER = """compute_environment: AMAZON_SAGEMAKER
+distributed_type: DATA_PARALLEL
+ec2_instance_type: ml.p3.16xlarge
+iam_role_name: role
+mixed_precision: fp16
+num_machines: 1
+region: us-east-1
+"""
+
 
 def settings() -> Iterator[Case]:
     """deepspeed_config, one change each."""
@@ -186,6 +196,7 @@ def top() -> Iterator[Case]:
     yield from_yaml("top/broken", text + "deepspeed_config: {zero_stage: 2\n")
     yield from_yaml("top/list", "- 1\n- 2\n")
     yield from_yaml("top/empty", "")
+    yield from_yaml("top/sagemaker", SAGEMAKER)
     yield from_yaml("top/no-gpu-bf16", text, gpu={"bf16": False, "fp16": True})
     standard = {**PLAIN, "deepspeed_multinode_launcher": "standard"}
     yield from_yaml("top/standard", accelerate_yaml(standard, num_machines=2, num_processes=4,
