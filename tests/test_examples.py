@@ -11,6 +11,13 @@ from typing import Any
 
 import pytest
 
+from dsbridge.checking.running import Report, check_units
+from dsbridge.checking.units import units_of
+from dsbridge.diagnostics import Severity
+from dsbridge.plugins import registry
+from dsbridge.reading import Files
+from dsbridge.rendering import render
+from dsbridge.spec.load import load_file
 from tests.conftest import ROOT
 from tests.golden import check_golden
 
@@ -56,3 +63,38 @@ def test_the_script_is_clean_bash(example: Path, spec: str, target: str) -> None
     script = example / "expected" / target / "launch.sh"
     done = subprocess.run([shellcheck, str(script)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def _checked(folder: Path, name: str = ".") -> Report:
+    return check_units(units_of(Files(folder), [name])[0])
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_what_is_rendered_checks_clean(example: Path, tmp_path: Path) -> None:
+    """For every target that takes it: no error and no warning."""
+    loaded = load_file(example / "dsbridge.yaml")
+    written = 0
+    for target in registry().frameworks:
+        artifacts = render(loaded, target)
+        if artifacts.refused:
+            continue
+        folder = tmp_path / target
+        folder.mkdir()
+        for name, text in artifacts.files.items():
+            (folder / name).write_text(text)
+        (folder / "launch.sh").write_text(artifacts.launch.script)
+        report = _checked(folder)
+        assert report.units, f"nobody recognises what is rendered for {target}"
+        assert not [d.to_text() for d in report.findings if d.severity is not Severity.INFO]
+        written += 1
+    assert written
+
+
+def test_only_what_shows_a_mistake_has_one() -> None:
+    """`check`, `explain` and `migrate` show what dsbridge says of configs that people have."""
+    report = _checked(ROOT, "examples")
+    found = {
+        (d.file.split("/")[1], d.code) for d in report.findings if d.file and d.severity is not Severity.INFO
+    }
+    shown = {"check": ("CK201", "CK202", "CK205"), "explain": ("CK202",), "migrate": ("CK202", "CK320")}
+    assert found == {(name, code) for name, codes in shown.items() for code in codes}

@@ -3,12 +3,14 @@
     python -m tools.corpus FOLDER
 
 FOLDER holds one folder a framework (deepspeed, llamafactory, accelerate). Prints the counts and writes
-docs/reference/corpus.md. The files are other people's, so they are not in this repository; a test makes
-the same counts where DSBRIDGE_CORPUS names the folder.
+docs/reference/corpus.md, where what `check` says of them is told too (tools/precision.py). The files
+are other people's, so they are not in this repository; a test makes the same counts where
+DSBRIDGE_CORPUS names the folder.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -25,6 +27,7 @@ from dsbridge.parsing import Parsed, parse
 from dsbridge.prediction import launch_words
 from dsbridge.reading import Files
 from dsbridge.rendering import render
+from tools.precision import DATA, section
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "corpus.md"
 # what only a run knows, the same for every file
@@ -111,6 +114,7 @@ def page(found: list[Row]) -> str:
         if entries:
             lines += ["", f"## {outcome}", ""]
             lines += [f"- `{entry.framework}/{entry.name}`: {entry.note}" for entry in entries]
+    lines += ["", *section(json.loads(DATA.read_text(encoding="utf-8")))]
     return "\n".join(lines) + "\n"
 
 

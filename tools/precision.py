@@ -1,6 +1,6 @@
 """Check a corpus of real configs, count what is found, and draw a sample to be read by hand.
 
-    python -m tools.precision FOLDER [--seed N] [--count 100] [--notes] [--record NAME]
+    python -m tools.precision FOLDER [--seed N] [--count 100] [--notes] [--record NAME | --recount]
 
 FOLDER holds one folder a framework, and INDEX.tsv, which says where each file stood in its repository.
 Each file is checked twice: alone, and in its repository as far as the corpus has it, so that a training
@@ -200,7 +200,8 @@ def main(words: Sequence[str] | None = None) -> None:
     asked.add_argument("--seed", type=int, default=1)
     asked.add_argument("--count", type=int, default=100)
     asked.add_argument("--notes", action="store_true")
-    asked.add_argument("--record", metavar="NAME", default="")
+    asked.add_argument("--record", metavar="NAME", default="", help="keep counts and sample")
+    asked.add_argument("--recount", action="store_true", help="keep the counts alone")
     given = asked.parse_args(words)
     found = everything(given.corpus)
     sample = draw(found, given.count, given.seed, notes=given.notes)
@@ -208,11 +209,13 @@ def main(words: Sequence[str] | None = None) -> None:
         print(f"{row['findings']:5} in {row['files']:3} files: {row['severity']} {row['code']} {row['name']}")
     for number, each in enumerate(sample, start=1):
         print(f"\n{number}. {shown(given.corpus, each)}")
+    data = json.loads(DATA.read_text(encoding="utf-8")) if DATA.exists() else {"samples": []}
     if given.record:
-        data = json.loads(DATA.read_text(encoding="utf-8")) if DATA.exists() else {"samples": []}
         kept = [one for one in data["samples"] if one["name"] != given.record]
         new = {"name": given.record, "seed": given.seed, "findings": [recorded(each) for each in sample]}
-        told = {"files": len(index(given.corpus)), "counts": counts(found), "samples": [*kept, new]}
+        data["samples"] = [*kept, new]
+    if given.record or given.recount:
+        told = {"files": len(index(given.corpus)), "counts": counts(found), "samples": data["samples"]}
         DATA.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 

@@ -134,7 +134,7 @@ def _message(found: ArgumentFinding, subject: Subject) -> str:
     if row is None or found.kind == "misplaced":
         return f"{where} `{name}`; {does}"
     have = f"{row.package} {subject.versions.get(row.package, '')}".strip()
-    says = f": {row.deprecated.strip()}" if row.deprecated else ""
+    says = f": {row.deprecated.strip()}" if row.deprecated.strip() not in ("", "deprecated") else ""
     if found.kind == "deprecated":
         return f"`{name}` is deprecated in {have}{says}"
     if found.kind == "not-yet":

@@ -119,7 +119,7 @@ def _findings(subject: Subject, kind: Kind) -> Iterator[Diagnostic]:
         if found.kind == kind.kind and key not in later and subject.written(key) != "auto":
             yield kind.code(
                 told(found, subject.written(key), subject.version),
-                hint=advice(found, subject.written(key), subject.version),
+                hint=advice(found, ds.value, subject.version),
                 key=key,
                 at=ds.at(found.path),
                 severity=_severity(found, subject),

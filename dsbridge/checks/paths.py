@@ -28,6 +28,8 @@ def _run(subject: Subject) -> Iterator[Diagnostic]:
         given = not subject.launchers
         at = subject.at(path)
         start = _start(other, name, at.file if at else "") if given else ""
+        if given and (name.startswith("/") or name.endswith(f"/{other}")):
+            other = ""  # another machine's path, or one from a folder above: it may be right there
         if start:
             yield ABSENT(
                 f"{name} is in {start}: the command finds it only if it is started there",

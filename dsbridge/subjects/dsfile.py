@@ -111,9 +111,16 @@ _LIKELY = frozenset(("train_batch_size", "gradient_accumulation_steps", "gradien
                      "flops_profiler", "amp", "data_types", "zero_optimisation"))  # fmt: skip
 
 
+# the Trainer's, whose JSON has names in common with a DeepSpeed config
+_ARGUMENTS = frozenset(("per_device_train_batch_size", "num_train_epochs", "max_steps", "learning_rate",
+                        "logging_steps", "save_steps", "deepspeed", "lr_scheduler_type"))  # fmt: skip
+
+
 def is_ds_config(value: Mapping[str, Any], *, part: bool = False) -> bool:
     """Whether a JSON mapping is a DeepSpeed config. part: as it stands in a text, where one block may do."""
     if any(name in value for name in ("distributed_type", "output_dir", "model_type", "architectures")):
+        return False
+    if not any(name in value for name in SURE) and sum(name in value for name in _ARGUMENTS) > 1:
         return False
     sure = sum(name in value for name in SURE)
     likely = sum(name in value for name in _LIKELY)

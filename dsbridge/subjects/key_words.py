@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from dsbridge.deepspeed.expecting import expected
@@ -11,6 +12,7 @@ from dsbridge.deepspeed.keys import KeyFinding
 from dsbridge.deepspeed.known import harvested, releases_with
 from dsbridge.fields import show
 from dsbridge.rules import numbers
+from dsbridge.trees import lookup
 from dsbridge.values import UNSET
 
 _USE = re.compile(r"[Uu]se '([\w.]+)' instead")
@@ -20,6 +22,8 @@ _RENAMED = {"aio.thread_count": "aio.intra_op_parallelism"}
 _BLOCKS = {"cpu_offload": "offload_optimizer", "cpu_offload_param": "offload_param"}
 _PINNED = "cpu_offload_use_pin_memory"  # runtime/zero/config.py: set_new_param False
 _SCALING = ("loss_scale", "initial_scale_power", "loss_scale_window", "hysteresis", "min_loss_scale")
+# what nobody means who did not write the block
+_FEATURES = ("autotuning", "compression_training", "data_efficiency", "elasticity", "flops_profiler")
 _BF16 = "bf16 has the range of fp32 and takes no loss scale."
 
 
@@ -75,8 +79,11 @@ def _since(found: KeyFinding, version: str) -> str:
     return later[0] if later else version
 
 
-def advice(found: KeyFinding, value: Any, version: str) -> str:
+def advice(found: KeyFinding, config: Mapping[str, Any], version: str) -> str:
     """What to write instead."""
+    value = lookup(config, ".".join(found.path))
+    if found.path == ("zero_optimization",) and found.kind == "wrong-type":
+        return 'Write a block, such as "zero_optimization": {"stage": 1}.'
     if found.kind in ("quoted", "wrong-type"):
         takes = expected(found.path, version)
         return f"Write {found.instead or takes}." if found.instead or takes else "Remove it for the default."
@@ -88,8 +95,15 @@ def advice(found: KeyFinding, value: Any, version: str) -> str:
         return _modern(found, value)
     if found.kind == "unknown" and found.path[0] == "bf16" and found.path[-1] in _SCALING:
         return f"Remove it: {_BF16}"
+    if not found.instead:
+        return "Remove it."
+    block = found.instead.partition(".")[0]
+    if found.kind == "misplaced" and block in _FEATURES and block not in config:
+        return f"Remove it: it belongs to `{block}`, which is not here."
     where = " at the top level" if found.kind == "misplaced" and "." not in found.instead else ""
-    return f"Write `{found.instead}`{where}." if found.instead else "Remove it."
+    newer = _BLOCKS.get(found.instead.rpartition(".")[2])
+    newer = f', or "{newer}": {{"device": "cpu"}}, which has taken its place' if newer else ""
+    return f"Write `{found.instead}`{where}{newer}."
 
 
 def _replaced(found: KeyFinding) -> str:

@@ -6,6 +6,7 @@ import difflib
 import os
 import re
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import PurePath
 
 from dsbridge.reading import Files
@@ -19,12 +20,19 @@ def near(files: Files, name: str) -> str:
     """The likeliest file for a name that is not there; "" for none."""
     wanted = PurePath(name)
     found = [path for path in _listed(files) if PurePath(path).suffix == wanted.suffix]
-    same = sorted((path for path in found if PurePath(path).name == wanted.name), key=lambda p: (len(p), p))
+    same = [path for path in found if PurePath(path).name == wanted.name]
+    same.sort(key=lambda path: (-_shared(path, name), len(path), path))
     if same:
         return same[0]
     names = {PurePath(path).name: path for path in reversed(found) if _numbers(path) == _numbers(name)}
     close = difflib.get_close_matches(wanted.name, names, n=1, cutoff=_ALIKE)
     return names[close[0]] if close else ""
+
+
+def _shared(path: str, name: str) -> int:
+    """How many parts both have at their end."""
+    pairs = zip(reversed(PurePath(path).parts), reversed(PurePath(name).parts), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _numbers(path: str) -> list[str]:

@@ -110,3 +110,13 @@ def test_each_file_by_itself() -> None:
     units, skipped = units_of(files, ["a.json", "b.json", "c.yaml"], each=True)
     assert [unit.given for unit in units] == [("a.json",), ("b.json",)]
     assert skipped == ["c.yaml"]
+
+
+def test_arguments_as_json_are_no_deepspeed_config() -> None:
+    """A HF Trainer's training_args.json has names in common with one."""
+    arguments = (
+        '{"logging_steps": 10, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 4,'
+        ' "bf16": true, "deepspeed": "ds_config.json"}'
+    )
+    found = check({"training_args.json": arguments, "ds_config.json": DS}, "training_args.json")
+    assert not [one.code for one in found if one.code.startswith("CK10")]

@@ -36,7 +36,11 @@ def test_a_template_that_a_command_names_stops_the_run() -> None:
 @pytest.mark.parametrize(
     ("line", "said", "hint"),
     [
-        ('"zero_optimization": 1', "`zero_optimization` is 1; it takes a block", "Write a block, { ... }."),
+        (
+            '"zero_optimization": 1',
+            "`zero_optimization` is 1; it takes a block",
+            'Write a block, such as "zero_optimization": {"stage": 1}.',
+        ),
         (
             '"fp16": {"enabled": true, "min_loss_scale": 0.5}',
             "`fp16.min_loss_scale` is 0.5; it takes a whole number; DeepSpeed 0.19.8 stops at it",
@@ -61,6 +65,17 @@ def test_bf16_needs_no_loss_scale() -> None:
     assert "fp16" not in found.hint
     assert "takes no loss scale" in found.hint
     assert not told("CK103", _ds('"bf16": {"enabled": true, "loss_scale": 0}'))
+
+
+def test_a_key_of_a_feature_that_is_not_there_is_not_moved() -> None:
+    """LianjiaTech/BELLE train/run_config/deepspeed_config.json."""
+    assert "which is not here" in says("CK103", _ds('"overwrite": true'))
+    assert "Write `autotuning.overwrite`" in says(
+        "CK103", _ds('"overwrite": true, "autotuning": {"enabled": true}')
+    )
+    assert '"offload_param": {"device": "cpu"}' in says(
+        "CK102", _ds('"zero_optimization": {"stage": 3, "cpu_offload_params": true}')
+    )
 
 
 def test_a_removed_key_names_what_took_its_place() -> None:

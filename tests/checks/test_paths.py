@@ -49,6 +49,9 @@ def test_a_command_that_starts_in_a_folder_above_is_no_mistake() -> None:
     (found,) = told("CK520", {"train/configs/a.yaml": yaml, "train/configs/ds.json": DS})
     assert found.severity.value == "info"
     assert "Start it in train" in found.hint
+    below = yaml.replace("configs/ds.json", "train/configs/ds.json")
+    (found,) = told("CK520", {"a.yaml": below, "configs/ds.json": DS, "b/ds.json": DS})
+    assert found.severity.value == "info"
     (found,) = told("CK520", {"other/a.yaml": yaml, "train/configs/ds.json": DS})
     assert found.severity.value == "warning"
 
