@@ -329,8 +329,7 @@ class Subject:
 
     def refusal(self, *codes: str) -> Refused | None:
         """The refusal by one of these rules, also where another one hides it."""
-        met = (refused for refused in self.stops if refused.rule.code in codes)
-        return next((refused for refused in met if not self._of_the_script(refused)), None)
+        return next((refused for refused in self.stops if refused.rule.code in codes), None)
 
     @cached_property
     def scripts(self) -> str:
