@@ -145,15 +145,15 @@ def _message(found: ArgumentFinding, subject: Subject) -> str:
 
 def _hint(found: ArgumentFinding, subject: Subject) -> str:
     package = found.framework.package
-    newer = " A newer one may have it: --versions says yours." if subject.is_guess(package) else ""
-    return _what_to_do(found) + (newer if found.kind in ("unknown", "misspelt", "misplaced") else "")
+    newer = " A newer release may have it: --versions says yours." if subject.is_guess(package) else ""
+    known = found.kind == "unknown" and (found.instead or found.under)  # what it is
+    unknown = found.kind in ("unknown", "misspelt", "misplaced") and not known
+    return _what_to_do(found) + (newer if unknown else "")
 
 
 def _what_to_do(found: ArgumentFinding) -> str:
     if found.kind == "not-yet" and found.row:
         return f"Install {found.row.package} {found.row.since} or later, or remove it."
-    if found.kind == "unknown" and not found.instead and not found.under and found.refused:
-        return f"Remove it. No release of {found.framework.title} that dsbridge knows has it."
     if found.kind == "unknown" and found.instead:
         return f"`{found.instead}` is the argument for that."
     if found.under:

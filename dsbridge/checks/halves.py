@@ -50,26 +50,12 @@ _WAYS = {
 }
 
 
-_DUMMIES = {"optimizer": "DummyOptim", "scheduler": "DummyScheduler"}
-
-
 def _run(subject: Subject) -> Iterator[Diagnostic]:
     refused = subject.refusal(*_WAYS)
     if refused is None or subject.input is None:
         return
     way = _WAYS[refused.rule.code]
     block = subject.place(f"ds.{way.part}") if subject.written(way.part) else None
-    if subject.script_assumed:
-        if block:
-            yield HALVES(
-                f"the config has a block `{way.part}`, so the script, which is not here, must pass "
-                f"accelerate.utils.{_DUMMIES[way.part]}: else Accelerate stops ({refused.rule.code})",
-                hint=f"Pass {_DUMMIES[way.part]} to prepare(), or give the script to be checked.",
-                key=way.part,
-                at=block,
-                severity=Severity.INFO,
-            )
-        return
     own = (
         subject.at(f"prepared.{way.part}")
         or subject.at(f"says.{way.part}")

@@ -85,7 +85,7 @@ def _hint(rule: OverrideRule, subject: Subject) -> str:
         return f"{hint} This is so in {', '.join(said)}; --versions says yours."
     package = subject.input.framework.package if subject.input else "deepspeed"
     if subject.is_guess(package) and package in subject.versions:
-        return f"{hint} Looked at for {package} {subject.versions[package]}; --versions says yours."
+        return f"{hint} --versions says another release."
     return hint
 
 
