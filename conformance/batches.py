@@ -127,13 +127,6 @@ _ARGUMENTS = [
     "--logging_strategy",
     "no",
 ]
-_ULYSSES = {
-    "ACCELERATE_USE_PARALLELISM_CONFIG": "true",
-    "PARALLELISM_CONFIG_SP_SIZE": "2",
-    "PARALLELISM_CONFIG_DP_SHARD_SIZE": "2",
-    "PARALLELISM_CONFIG_SP_BACKEND": "deepspeed",
-    "PARALLELISM_CONFIG_SP_ATTN_IMPLEMENTATION": "sdpa",
-}
 
 
 def _case(name: str, ranks: int, imports: str, body: str, ds: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -151,7 +144,6 @@ def cases() -> list[dict[str, Any]]:
     trainer: dict[str, Any] = {"imports": _TRAINER, "body": TRAINER, "words": _ARGUMENTS}
     bare: dict[str, Any] = {"imports": "\nimport deepspeed", "body": BARE.format(engine=OWN)}
     sampler = "\nfrom torch.utils.data import DistributedSampler\nimport deepspeed"
-    one = [*_ARGUMENTS, "--per_device_train_batch_size", "1"]  # Transformers flattens the labels of a part
     mesh = {"sequence_parallel_size": 2, "data_parallel_size": 2}
     return [
         _accelerate("two", 2),
@@ -160,8 +152,6 @@ def cases() -> list[dict[str, Any]]:
         _accelerate("tensor-of-four", 4, ds=_TP),
         _case("trainer/two", 2, ds={}, **trainer),
         _case("trainer/tensor-of-four", 4, ds=_TP, **trainer),
-        _case("trainer/sequence-of-four", 4, ds={"train_micro_batch_size_per_gpu": 1}, environ=_ULYSSES,
-              **{**trainer, "words": one}),
         _case("deepspeed/two", 2, ds=_ADAM, **bare),
         _case("deepspeed/tensor-of-four", 4, ds={**_ADAM, **_TP}, **bare),
         _case("deepspeed/mesh-of-four", 4, sampler, BARE.format(engine=MESH), {**_ADAM, **mesh}),

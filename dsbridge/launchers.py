@@ -1,4 +1,4 @@
-"""The launchers that belong to no framework: torchrun, python, srun."""
+"""The launchers that belong to no framework: torchrun, python, srun, mpirun."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ SRUN_WITH_VALUE = frozenset(
         "exclude", "mem", "cpu-bind", "chdir", "qos", "export",
     )
 )  # fmt: skip
+
+# What MPI is asked to start.
+_STARTED = frozenset(("torchrun", "accelerate", "deepspeed", "xtuner", "llamafactory-cli", "env"))
 
 
 def split_options(
@@ -134,8 +137,35 @@ def _read_srun(setup: Setup) -> Launched:
     return Launched(Reading({"srun": values}, {}, facts), setup.words.after(index))
 
 
+def _is_mpi(words: Sequence[str]) -> bool:
+    return bool(words) and name_of(words[0]) in ("mpirun", "mpiexec")
+
+
+def _program_at(words: Sequence[str]) -> int:
+    """Where an MPI command's program begins: options differ by kind of MPI, and take several words."""
+    for index, word in enumerate(words[1:], 1):
+        if is_python(word) or name_of(word) in _STARTED:
+            return index
+    return len(words)
+
+
+def _read_mpi(setup: Setup) -> Launched:
+    """MPI starts the same command once a rank, and sets none of torch's variables: only DeepSpeed asks MPI
+    for the ranks (comm/comm.py mpi_discovery), so how many each part of the run counts is left open."""
+    words = setup.words.items
+    end = _program_at(words)
+    values: dict[str, Any] = {}
+    places: dict[str, Source] = {}
+    for index in range(1, end - 1):
+        if words[index].lstrip("-") in ("np", "n", "c") and words[index].startswith("-"):
+            values, places = {"np": words[index + 1]}, {"mpirun.np": setup.words.source(index)}
+            break
+    return Launched(Reading({"mpirun": values}, places, {}), setup.words.after(end))
+
+
 LAUNCHERS = (
     Launcher("torchrun", _is_torchrun, _read_torchrun),
     Launcher("srun", lambda words: bool(words) and name_of(words[0]) == "srun", _read_srun),
+    Launcher("mpirun", _is_mpi, _read_mpi),
     Launcher("python", lambda words: bool(words) and is_python(words[0]), _read_python),
 )

@@ -176,15 +176,12 @@ class _Run:
             self.able.add("engine", self.trees["engine"])
             self.view.forget("engine")
         questions = self.able.of(name)
-        if not questions:
+        if questions is None:
             return
         writes: _Writes = {}
         stopped = False
         view = self.view
-        for question in questions:
-            held = question.answer(view)
-            if held is False:
-                continue
+        for _, question, held in questions.answers(view):
             rule = question.rule
             if rule.refuses is not None:
                 if isinstance(held, Unknown):
@@ -201,8 +198,7 @@ class _Run:
         for path, (rule, value, whence, parts) in writes.items():
             before = lookup(self.trees, path)
             self.write(Step(rule, moment.phase, before, value, whence, parts), path)
-        for tree in {path.partition(".")[0] for path in writes}:
-            view.forget(tree)
+            view.forget(path)
 
     def note(self, rule: OverrideRule, phase: Phase, view: View) -> None:
         """A wish that goes nowhere."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dsbridge.language import Expr, parts, paths_in
-from dsbridge.questions import Question, View, asked
+from dsbridge.questions import Moment, Question, View, asked
 from dsbridge.rules import OverrideRule
 from dsbridge.trees import split
 from dsbridge.values import UNSET, Unknown
@@ -27,6 +27,18 @@ def wanted(condition: Any) -> Paths:
     return _all_it_reads(condition) if found is None else found
 
 
+_KNOWN: dict[int, tuple[Any, Paths]] = {}  # by condition, which is held: its id stays its own
+
+
+def _wanted_by(rule: OverrideRule) -> Paths:
+    """Of a condition that most programs have."""
+    found = _KNOWN.get(id(rule.when))
+    if found is None:
+        found = _KNOWN[id(rule.when)] = rule.when, wanted(rule.when)
+    return found[1]
+
+
+MOST_MOMENTS = 1024
 _OUTSIDE = ("fact", "table", "here", "here_path")  # what else an answer may depend on
 _EMPTY = View({}, {}, {})
 
@@ -122,10 +134,11 @@ class Index:
         self.questions = {moment: [Question(rule) for rule in several] for moment, several in rules.items()}
         self.always: dict[str, tuple[int, ...]] = {}
         self.root = _Node()
+        self.moments: dict[tuple[str, frozenset[int]], Moment] = {}
         for moment, several in rules.items():
             free = []
             for number, rule in enumerate(several):
-                paths = wanted(rule.when)
+                paths = _wanted_by(rule)
                 if paths is None:
                     free.append(number)
                 for path in paths or ():
@@ -138,6 +151,16 @@ class Index:
         for part in split(path):
             node = node.below.setdefault(part, _Node())
         node.waiting.append((moment, number))
+
+    def together(self, moment: str, more: frozenset[int]) -> Moment:
+        """The questions of a moment with these rules beside those that are always asked."""
+        found = self.moments.get((moment, more))
+        if found is None:
+            every = self.questions[moment]
+            found = Moment([every[number] for number in sorted(more.union(self.always.get(moment, ())))])
+            if len(self.moments) < MOST_MOMENTS:
+                self.moments[moment, more] = found
+        return found
 
     def able(self, trees: Mapping[str, Any]) -> Able:
         """Those that can act on these trees."""
@@ -152,13 +175,12 @@ class Able:
         self.numbers: dict[str, set[int]] = {}
         self._inside(index.root, trees)
 
-    def of(self, moment: str) -> Sequence[Question]:
-        """The conditions of a moment's rules, in their order."""
-        always, more = self.index.always.get(moment, ()), self.numbers.get(moment)
-        if more:
-            every = self.index.questions[moment]
-            return [every[number] for number in sorted(more.union(always))]
-        return [self.index.questions[moment][number] for number in always] if always else ()
+    def of(self, moment: str) -> Moment | None:
+        """The conditions of a moment's rules, in their order; None for no rule."""
+        more = self.numbers.get(moment)
+        if not more and not self.index.always.get(moment):
+            return None
+        return self.index.together(moment, frozenset(more or ()))
 
     def add(self, path: str, value: Any) -> None:
         """Something is at a path now: it, all inside it, and what is around it."""

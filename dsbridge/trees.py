@@ -5,6 +5,7 @@ A key of the user's may itself hold a dot, and is then not reached by a dotted p
 
 from __future__ import annotations
 
+import marshal
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -78,6 +79,14 @@ def copied(value: Any) -> Any:
 
 # types that are asked first, because most values are of one: nothing is inside them
 PLAIN = frozenset({str, int, float, bool, type(None)})
+
+
+def block_token(value: Any) -> bytes:
+    """What tells a JSON value from every other, types and order included; empty for one that is no JSON."""
+    try:
+        return marshal.dumps(value, 2)  # without references: equal values give equal bytes
+    except ValueError:
+        return b""
 
 
 def flat(value: Any, path: str = "") -> dict[str, Any]:

@@ -15,10 +15,10 @@ def is_lone_config(files: Files, name: str) -> bool:
     if not name.endswith((".json", ".hjson")):
         return False
     try:
-        document = read_plain(files.text(name), name)
+        value = files.json(name, comments=True).value
     except InputError:
         return False
-    return document is not None and isinstance(document.value, dict) and is_ds_config(document.value)
+    return isinstance(value, dict) and is_ds_config(value)
 
 
 def is_broken_config(files: Files, name: str) -> bool:

@@ -135,7 +135,11 @@ def named_by(unit: Unit) -> Iterator[str]:
 
 def walk(root: Path, folder: str) -> Iterator[str]:
     """The files below a folder that could be ours, in order; hidden folders and links out are left out."""
-    for path in sorted((root / folder).iterdir()):
+    try:
+        inside = sorted((root / folder).iterdir())
+    except OSError:
+        return  # it may not be listed: of a folder nobody said that all is readable
+    for path in inside:
         name = str(Path(folder) / path.name)
         if path.name.startswith(".") or path.is_symlink():
             continue

@@ -15,8 +15,8 @@ _RULES = {"XT132": "fp16", "XT133": "bf16"}
 def _run(subject: Subject) -> Iterator[Diagnostic]:
     steps = [step for story in subject.stories.values() for step in story.steps]
     acted = [_RULES[step.rule.code] for step in steps if step.rule.code in _RULES]
-    at = subject.place("ds.bf16.enabled")
-    if "bf16" not in acted or at is None:
+    at = subject.place("ds.bf16.enabled") if "bf16" in acted else None
+    if at is None:
         return  # every GPU has fp16; XTuner's own files are no news
     other = "fp16" if "fp16" in acted or subject.written("fp16.enabled") is True else "float32"
     yield BY_GPU(

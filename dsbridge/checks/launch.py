@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dsbridge.diagnostics import Code, Diagnostic, Severity
+from dsbridge.launchers import whole
 from dsbridge.provenance import Source
 from dsbridge.reading import COMMAND
 from dsbridge.rules import Evidence
@@ -16,6 +17,7 @@ PYTHON = Code("CK510", "plain-python", Severity.WARNING, "Plain python starts De
 DEVICES = Code("CK511", "too-few-devices", Severity.ERROR, "More processes are started than GPUs are shown.")
 IGNORED = Code("CK512", "devices-ignored", Severity.WARNING, "CUDA_VISIBLE_DEVICES is not what decides.")
 YAML = Code("CK513", "launcher-breaks-yaml", Severity.ERROR, "The launcher puts a flag before the YAML.")
+MPI = Code("CK514", "mpi-without-ranks", Severity.WARNING, "MPI starts processes that count one rank each.")
 # the variables that deepspeed.init_distributed asks for, and what a script does that provides for them
 _WANTED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "LOCAL_RANK")
 _PROVIDES = ("MASTER_ADDR", "init_process_group", "mpi4py", "spawn", "notebook_launcher", "torchrun",
@@ -44,6 +46,35 @@ def _python(subject: Subject) -> Iterator[Diagnostic]:
         hint="Write torchrun --nproc_per_node N, deepspeed --num_gpus N or accelerate launch for `python`, "
         "also for one GPU.",
         at=_word(subject, 0),
+    )
+
+
+def _mpi(subject: Subject) -> Iterator[Diagnostic]:
+    """Several processes, and nobody but DeepSpeed, through mpi4py, who knows it."""
+    if subject.launchers != ("mpirun", "python") or any(name in subject.environ for name in _WANTED):
+        return
+    if subject.framework not in ("trainer", "accelerate", "deepspeed"):
+        return
+    if any(word in program(subject) for word in (*_PROVIDES, "OMPI_", "PMI_")):
+        return
+    count = whole(subject.tree("mpirun.np"))
+    what = f"mpirun starts {count} processes" if count else "mpirun starts the processes"
+    what += " and sets none of RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT, LOCAL_RANK: "
+    needs = "DeepSpeed asks mpi4py for them, and stops with ModuleNotFoundError where it is not installed"
+    at, hint = (
+        subject.at("mpirun.np"),
+        f"Write torchrun --nproc_per_node {count or 'N'} for `mpirun ... python`",
+    )
+    if subject.framework == "deepspeed":
+        hint += ", or install mpi4py for the MPI that starts it."
+        yield MPI(f"{what}{needs}", hint=hint, key="np", at=at, severity=Severity.INFO)
+        return
+    yield MPI(
+        f"{what}each process takes itself for the only one (world size 1) in Transformers and Accelerate; "
+        f"{needs}",
+        hint=f"{hint}; over several nodes let MPI start one torchrun a node.",
+        key="np",
+        at=at,
     )
 
 
@@ -124,6 +155,28 @@ _TRAIN = "train.py --output_dir o --deepspeed ds.json"
 _FACTORY = "model_name_or_path: m\nstage: sft\nfinetuning_type: full\ndataset: d\noutput_dir: o\n"
 _MPI = "if auto_mpi_discovery and not all(map(lambda v: v in os.environ, required_env)):"
 CHECKS = (
+    Check(
+        code=MPI,
+        run=_mpi,
+        why="Under Open MPI 4.1 with two ranks a Trainer and an Accelerator of Accelerate 1.15 count one "
+        "process each, and DeepSpeed 0.19.8 stops at `import mpi4py`. What it does with mpi4py "
+        "is told by source: it counts the ranks of MPI, and the batch is filled in for one.",
+        hint="Start it with torchrun.",
+        fires=Example({"ds.json": _DS}, f"mpirun -np 8 --bind-to none python {_TRAIN}"),
+        holds=Example({"ds.json": _DS}, f"mpirun -np 2 torchrun --nproc_per_node 8 {_TRAIN}"),
+        evidence=(
+            Evidence("deepspeed", "0.19.8", "comm/comm.py", "917", "from mpi4py import MPI", ""),
+            Evidence(
+                "accelerate",
+                "1.15.0",
+                "state.py",
+                "202",
+                'if int(os.environ.get("LOCAL_RANK", -1)) != -1:',
+                "",
+            ),
+        ),
+        pains=(4,),
+    ),
     Check(
         code=PYTHON,
         run=_python,

@@ -23,13 +23,23 @@ def _run(subject: Subject) -> Iterator[Diagnostic]:
     setup = subject.input.setup
     name = next((word for word in (*setup.words.items, *setup.given) if word.endswith(".py")), "")
     version = subject.versions.get("xtuner", "0.2.0")
-    deepspeed = any(word.startswith("--deepspeed") for word in setup.whole)
+    at = Source(name, text[: text.index(_IMPORT)].count("\n") + 1)
+    if setup.given and not any(word.endswith(".json") for word in setup.given):
+        yield V1(
+            f"{name} is a config of XTuner V1, which trains with FSDP and reads no DeepSpeed config: nothing "
+            f"in it reaches DeepSpeed, and `xtuner train` of XTuner {version} cannot read it",
+            hint="V1 says sharding in fsdp_cfg; a config of XTuner 0.1 or 0.2 trains with DeepSpeed.",
+            at=at,
+            severity=Severity.WARNING,
+        )
+        return
+    deepspeed = setup.given or any(word.startswith("--deepspeed") for word in setup.whole)
     also = "; V1 trains with FSDP and reads no DeepSpeed config" if deepspeed else ""
     yield V1(
         f"{name} imports xtuner.v1, which XTuner {version} does not have{also}",
         hint="Start it with V1's own program (torchrun ... xtuner/v1/train/cli/sft.py --config FILE) and say "
         "sharding in fsdp_cfg; or write a config of XTuner 0.1 or 0.2 for DeepSpeed.",
-        at=Source(name, text[: text.index(_IMPORT)].count("\n") + 1),
+        at=at,
     )
 
 
@@ -51,6 +61,6 @@ CHECKS = (
         fires=Example({"config.py": _CONFIG}, _RUN),
         holds=Example({"config.py": _OWN}, _RUN),
         pains=(30,),
-        explains=("DS152", "DS200", "XT105", "XT110", "XT120", "XT124", "XT125", "XT127", "XT142"),
+        explains=("DS148", "DS152", "DS200", "XT105", "XT110", "XT120", "XT124", "XT125", "XT127", "XT142"),
     ),
 )

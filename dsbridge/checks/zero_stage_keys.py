@@ -9,7 +9,7 @@ from dsbridge.diagnostics import Code, Diagnostic, Fix, Severity
 from dsbridge.rules import Evidence
 from dsbridge.subjects.contract import Check, Example
 from dsbridge.subjects.subject import Subject
-from dsbridge.subjects.zero import ZERO, Said, stage, zero_block
+from dsbridge.subjects.zero import ZERO, Said, said, stage
 
 NOT_READ = Code(
     "CK300", "zero-key-not-read", Severity.INFO, "The ZeRO stage at hand does not read a key that is set."
@@ -21,10 +21,15 @@ def _run(subject: Subject) -> Iterator[Diagnostic]:
     if at is None:
         return
     parallel = isinstance(subject.written("tensor_parallel"), dict)
-    idle = [found for found in zero_block(subject) if _idle(found, at, subject.version)]
+    block = subject.written(ZERO)
+    given = block.items() if isinstance(block, dict) else ()
+    names = [name for name, value in given if _idle(name, value, at, subject.version)]
     idle = [
-        found for found in idle if not (parallel and "gather" in found.path)
-    ]  # AutoTP gathers at any stage
+        found
+        for name in names
+        if not (parallel and "gather" in name)  # AutoTP gathers at any stage
+        and (found := said(subject, f"{ZERO}.{name}")) is not None
+    ]
     if not idle:
         return
     told = ", ".join(f"`{_name(found)}` ({_stages(_name(found), subject.version)})" for found in idle)
@@ -39,20 +44,23 @@ def _run(subject: Subject) -> Iterator[Diagnostic]:
     )
 
 
-def _idle(found: Said, at: int, version: str) -> bool:
+def _idle(key: object, value: object, at: int, version: str) -> bool:
     """A plain value other than the default, of a key that other stages read and this one does not."""
-    name = _name(found)
-    if name in ("offload_param", "offload_optimizer", "stage") or isinstance(found.value, dict):
-        return False  # they have checks of their own
-    if found.value is None or found.value is False or found.value in ("auto", default_of(name)):
+    if not isinstance(key, str) or value is None or value is False or isinstance(value, dict):
+        return False  # blocks have checks of their own
+    name = _known_as(key)
+    if name in ("offload_param", "offload_optimizer", "stage") or value in ("auto", default_of(name)):
         return False
     read = stages_reading(name, version)
     return read is not None and at not in read
 
 
 def _name(found: Said) -> str:
+    return _known_as(found.path.removeprefix(f"{ZERO}."))
+
+
+def _known_as(name: str) -> str:
     """The key as configs have it: the engine's own name is taken too."""
-    name = found.path.removeprefix(f"{ZERO}.")
     return f"stage3_{name}" if default_of(f"stage3_{name}") is not None else name
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +87,10 @@ def command(
     if STDIN in asked.files:
         files = files.over({STDIN: decode(sys.stdin.buffer.read(MAX_BYTES + 1), "standard input")})
 
+    # rules and tables stay until the end, and what a file leaves behind is little: look for it seldom
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+
     def check(texts: Files) -> Report:
         units, skipped = _units(asked, choice, texts, each=each)
         found = check_units(units)._replace(skipped=tuple(skipped))
@@ -148,8 +153,12 @@ def _print(
     from dsbridge.checking import printing
     from dsbridge.checking.fixing import fixable, unified
 
+    known: dict[int, bool] = {}  # trying a repair takes time; the report holds the findings, and their ids
+
     def can(finding: Diagnostic) -> bool:
-        return fixable(finding, files, notes=everything)
+        if id(finding) not in known:
+            known[id(finding)] = fixable(finding, files, notes=everything)
+        return known[id(finding)]
 
     changed = unified(files, repaired.texts) if repaired and diff else ""
     if format_ == "json":
@@ -175,5 +184,6 @@ def _print(
 
 
 def _echo(lines: Iterable[str]) -> None:
-    for line in lines:
-        click.echo(line)
+    text = "".join(f"{line}\n" for line in lines)
+    if text:
+        click.echo(text, nl=False)

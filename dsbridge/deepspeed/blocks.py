@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from dsbridge.deepspeed.plain_blocks import NotPlain, read_plain
 from dsbridge.rules import numbers
+from dsbridge.trees import block_token
 
 # A field of one of these types is read by the class of another block.
 PARTS = {
@@ -40,14 +41,16 @@ class Blocks:
     """The classes of one DeepSpeed version."""
 
     def __init__(self, version: str) -> None:
-        self.known = _table()
+        self.known = class_table()
         self.version = nearest(version, self.known["versions"])
+        self.number = numbers(self.version)
         self.classes: dict[str, tuple[Sequence[Mapping[str, Any]], Sequence[str]] | None] = {}
-        self.seen: dict[str, dict[str, Any] | Problem] = {}
+        self.seen: dict[tuple[str, bytes], dict[str, Any] | Problem] = {}
 
     def rows(self, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The rows that hold in this version."""
-        return [row for row in found if _holds(row, self.version)]
+        have = self.number
+        return [row for row in found if ("since" not in row and "until" not in row) or _holds(row, have)]
 
     def class_of(self, name: str) -> tuple[Sequence[Mapping[str, Any]], Sequence[str]] | None:
         """The fields of a block's class and the names of its validators; None without a class."""
@@ -75,15 +78,16 @@ class Blocks:
 
     def _made(self, name: str, value: Any) -> dict[str, Any] | Problem:
         """Many rules ask the same of one config: each answer is found once."""
-        try:
-            key = f"{name} {json.dumps(value)}"
-        except (TypeError, ValueError, RecursionError):
+        token = block_token(value)
+        if not token:
             return self._make(name, value)
-        if key not in self.seen:
+        key = name, token
+        found = self.seen.get(key)
+        if found is None:
             if len(self.seen) > MOST_SEEN:
                 self.seen.clear()
-            self.seen[key] = self._make(name, value)
-        return self.seen[key]
+            found = self.seen[key] = self._make(name, value)
+        return found
 
     def _make(self, name: str, value: Any) -> dict[str, Any] | Problem:
         if self.class_of(name) is None:
@@ -105,7 +109,7 @@ class Blocks:
 
 
 @cache
-def _table() -> dict[str, Any]:
+def class_table() -> dict[str, Any]:
     found: dict[str, Any] = json.loads(Path(__file__).with_name("fields.json").read_text(encoding="utf-8"))
     return found
 
@@ -116,7 +120,6 @@ def nearest(version: str, known: list[str]) -> str:
     return older[-1] if older else known[0]
 
 
-def _holds(row: Mapping[str, Any], version: str) -> bool:
-    have = numbers(version)
+def _holds(row: Mapping[str, Any], have: tuple[int, ...]) -> bool:
     after = "since" not in row or numbers(row["since"]) <= have
     return after and ("until" not in row or have <= numbers(row["until"]))

@@ -7,6 +7,7 @@ package treats it is shown by tests/deepspeed/test_ds_configs.py.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 from dsbridge.deepspeed.blocks import Blocks
@@ -44,8 +45,14 @@ def is_comment(name: str) -> bool:
 
 def judge(config: Mapping[str, Any], version: str) -> tuple[KeyFinding, ...]:
     """Every key that this release refuses, ignores or reads as something else, in the config's order."""
-    blocks = known_keys(version)
-    return tuple(_Judge(version, blocks).block(config, blocks[""], ()))
+    found = _judge_of(version)
+    return tuple(found.block(config, found.blocks[""], ()))
+
+
+@cache
+def _judge_of(version: str) -> _Judge:
+    """One for all configs of a release."""
+    return _Judge(version, known_keys(version))
 
 
 class _Judge:
@@ -53,6 +60,7 @@ class _Judge:
 
     def __init__(self, version: str, blocks: Mapping[str, Block]) -> None:
         self.version, self.blocks, self.classes = version, blocks, Blocks(version)
+        self.names: dict[str, str] = {}
 
     def block(
         self, given: Mapping[str, Any], block: Block, at: Path, wrong: frozenset[Path] = frozenset()
@@ -116,10 +124,10 @@ class _Judge:
 
     def name_of(self, block: Block) -> str:
         """The name that the table of classes has for a block."""
-        names = (
-            n for n in self.classes.known["blocks"] if self.classes.read(n).get("class") == block.class_name
-        )
-        return next(names, "")
+        if not self.names:
+            classes = {name: self.classes.read(name).get("class") for name in self.classes.known["blocks"]}
+            self.names = {kind: name for name, kind in reversed(classes.items()) if kind}
+        return self.names.get(block.class_name or "", "")
 
     def refused(self, value: Mapping[str, Any], block: Block, at: Path) -> frozenset[Path]:
         """The paths at which the block's class finds fault, as far as the config has them."""

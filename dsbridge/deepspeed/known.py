@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from dsbridge.deepspeed.blocks import Blocks
+from dsbridge.deepspeed.blocks import Blocks, class_table
 
 ANY = "*"  # in a block's path: an entry whose name is the user's own
 NO_DEFAULT = object()
@@ -106,8 +106,27 @@ def known_keys(version: str) -> Mapping[str, Block]:
 @cache
 def releases_with(path: str, name: str) -> tuple[str, ...]:
     """The harvested releases that know the key `name` in the block `path`."""
+    if name not in _every_name():
+        return ()  # the tables of thirty releases need not be built for a typo
     blocks = ((version, known_keys(version).get(path)) for version in harvested())
     return tuple(version for version, block in blocks if block is not None and name in block.keys)
+
+
+@cache
+def _every_name() -> frozenset[str]:
+    """Every text of the tables: the names of all keys of all releases are among them."""
+    found: set[str] = set()
+    waiting: list[Any] = [_read_keys(), class_table()]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            found.update(item)
+            waiting += item.values()
+        elif isinstance(item, list):
+            waiting += item
+        elif isinstance(item, str):
+            found.add(item)
+    return frozenset(found)
 
 
 def _read_one_by_one(classes: Blocks, path: str, table: Mapping[str, Any], unknown: Any) -> Block:

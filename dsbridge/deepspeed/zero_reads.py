@@ -22,6 +22,7 @@ def _table() -> Mapping[str, Any]:
     return found
 
 
+@cache
 def stages_reading(name: str, version: str) -> tuple[int, ...] | None:
     """The stages that read a key, by the name it has in a config; None for a key that no run tells of.
 

@@ -28,12 +28,16 @@ MAX_BYTES = 4 * 1024 * 1024  # the largest config in the corpus has 40 KiB
 
 
 class Document(NamedTuple):
-    """`value` is made of dict, list, str, int, float, bool and None."""
+    """`value` is made of dict, list, str, int, float, bool and None.
+
+    loose: JSON with comments or the like, which a strict parser refuses.
+    """
 
     value: Any
     file: str
     keys: Mapping[Path_, Source] = MappingProxyType({})
     values: Mapping[Path_, Source] = MappingProxyType({})
+    loose: bool = False
 
     def at(self, path: Path_, *, key: bool = False) -> Source:
         """Where `path` is written; the nearest parent that has a place, if it has none."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -42,12 +42,13 @@ def read_json(text: str, file: str = "<text>", *, comments: bool = False) -> Doc
     Raises:
         InputError: not JSON (or not hjson, with `comments`), nested too deep or too large.
     """
+    loose = False
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
         if comments:
             _places(text, file)  # before a slow parser sees what is too large
-            value = _relaxed(text, file)
+            value, loose = _relaxed(text, file), True
         else:
             at = Source(file, error.lineno, error.colno)
             hint = "Strict JSON has no comments, no trailing commas, and double quotes only."
@@ -60,7 +61,7 @@ def read_json(text: str, file: str = "<text>", *, comments: bool = False) -> Doc
     places = cache(lambda: _places(text, file))
     if text.count("{") + text.count("[") > MAX_DEPTH or text.count(",") + text.count(":") > MAX_VALUES:
         places()  # refuses what is too deep or too large
-    return Document(value, file, Places(lambda: places()[0]), Places(lambda: places()[1]))
+    return Document(value, file, Places(lambda: places()[0]), Places(lambda: places()[1]), loose)
 
 
 def json_error(text: str) -> str:
@@ -131,39 +132,41 @@ class _Open:
         return (*self.path, self.index if self.listed else (self.key or ""))
 
 
-def _places(text: str, file: str) -> tuple[dict[Path_, Source], dict[Path_, Source]]:
+def _places(text: str, file: str) -> tuple[Mapping[Path_, Source], Mapping[Path_, Source]]:
     """Where each key and value stands. Only places: a text that is not JSON gives what it can."""
     keys: dict[Path_, int] = {}
     values: dict[Path_, int] = {}
+    places = _Offsets(keys, text, file), _Offsets(values, text, file)
     stack: list[_Open] = []
     top: _Open | None = None
     for match in _TOKEN.finditer(text):
-        token, kind = match[0], match.lastgroup
-        if token in "{[":
-            path = top.inside() if top else ()
-            values[path] = match.start()
-            top = _Open(path, token == "[")
-            stack.append(top)
-            if len(stack) > MAX_DEPTH:
-                raise InputError([_deep(file)])
-        elif kind == "mark":
+        kind = match.lastgroup
+        if kind == "space":
+            continue
+        token = match[0]
+        if kind == "mark":
             if token == "," and top:
                 top.index, top.key = top.index + 1, None
+            elif token in "{[":
+                path = top.inside() if top else ()
+                values[path] = match.start()
+                top = _Open(path, token == "[")
+                stack.append(top)
+                if len(stack) > MAX_DEPTH:
+                    raise InputError([_deep(file)])
             elif token in "}]" and top:
                 stack.pop()
                 top = stack[-1] if stack else None
-        elif kind == "space":
-            pass
         elif top and top.key is None and not top.listed:
             top.key = _name(token, kind)
             path = (*top.path, top.key)
             keys[path] = match.start()
         else:
-            values[top.inside() if top else ()] = match.start()
+            path = top.inside() if top else ()
+            values[path] = match.start()
             if len(values) > MAX_VALUES:
-                at = _sources(text, file, {(): match.start()})[()]
-                raise InputError([TOO_LARGE(f"more than {MAX_VALUES:,} values", at=at)])
-    return _sources(text, file, keys), _sources(text, file, values)
+                raise InputError([TOO_LARGE(f"more than {MAX_VALUES:,} values", at=places[1][path])])
+    return places
 
 
 def _name(token: str, kind: str | None) -> str:
@@ -176,11 +179,25 @@ def _name(token: str, kind: str | None) -> str:
         return token[1:-1]
 
 
-def _sources(text: str, file: str, offsets: dict[Path_, int]) -> dict[Path_, Source]:
-    """Offsets, in the order of the text or not, as lines and columns."""
-    starts = [0, *(match.end() for match in _LINE.finditer(text))]
-    found = {}
-    for path, offset in offsets.items():
-        line = bisect_right(starts, offset)
-        found[path] = Source(file, line, offset - starts[line - 1] + 1)
-    return found
+class _Offsets(Mapping[Path_, Source]):
+    """Offsets in a text as lines and columns, found for those that somebody asks for."""
+
+    def __init__(self, offsets: dict[Path_, int], text: str, file: str) -> None:
+        self.offsets, self.text, self.file = offsets, text, file
+        self.starts: list[int] = []
+
+    def __getitem__(self, path: Path_) -> Source:
+        offset = self.offsets[path]
+        if not self.starts:
+            self.starts = [0, *(match.end() for match in _LINE.finditer(self.text))]
+        line = bisect_right(self.starts, offset)
+        return Source(self.file, line, offset - self.starts[line - 1] + 1)
+
+    def __contains__(self, path: object) -> bool:
+        return path in self.offsets
+
+    def __iter__(self) -> Iterator[Path_]:
+        return iter(self.offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets)

@@ -133,8 +133,7 @@ def _fate(name: str, known: Registry, unit: Unit, path: str) -> Fate:
     steps = subject.explanation.result.steps.get(f"ds.{path}", ())
     if any(step.before == "auto" and step.after != "auto" for step in steps):
         return Fate(name, title, FILLED)
-    plain = Subject(unit._replace(files=unit.files.over({"ds.json": _config(path, auto=False)})), known)
-    usual = {refused.rule.code for refused in plain.stops}
+    usual = _usual(name, known, unit._replace(files=unit.files.over({"ds.json": _config(path, auto=False)})))
     new = [refused for refused in subject.stops if refused.rule.code not in usual]
     if new:
         return Fate(name, title, REFUSED, why=f"{new[0].type} ({new[0].rule.code})")
@@ -142,6 +141,18 @@ def _fate(name: str, known: Registry, unit: Unit, path: str) -> Fate:
     if story is not None and story.value != "auto":
         return Fate(name, title, DROPPED, default_of(subject, path))
     return Fate(name, title, KEPT)
+
+
+_USUAL: dict[tuple[Any, ...], frozenset[str]] = {}
+
+
+def _usual(name: str, known: Registry, unit: Unit) -> frozenset[str]:
+    """The rules that stop the run without the "auto", too."""
+    texts = (unit.files.text("ds.json"), unit.files.text("loop.py"))
+    key = (id(known), name, texts, tuple(sorted(unit.versions.items())))
+    if key not in _USUAL:
+        _USUAL[key] = frozenset(refused.rule.code for refused in Subject(unit, known).stops)
+    return _USUAL[key]
 
 
 def default_of(subject: Subject, path: str) -> Any:

@@ -86,7 +86,7 @@ def _read(files: Files, name: str, *, part: bool = False) -> DsFile | None:
         return None
     if not isinstance(document.value, dict) or not is_ds_config(document.value, part=part):
         return None
-    loose = bool(json_error(text))
+    loose = document.loose
     plain = without_comments(text) if loose else text
     if loose and json_error(plain):
         loose = False  # nothing that can be taken out of it

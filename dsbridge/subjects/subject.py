@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cached_property
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import cached_property, wraps
+from typing import Any, TypeVar
 
 from dsbridge.assumed import ASSUMED
 from dsbridge.deepspeed.keys import KeyFinding, judge
@@ -32,6 +32,8 @@ from dsbridge.subjects.unit import Unit
 from dsbridge.trees import lookup
 from dsbridge.values import UNSET, Unknown
 
+T = TypeVar("T")
+
 
 class Subject:
     """One unit, read and resolved when somebody asks. Every part may be missing; a check then stays silent.
@@ -45,6 +47,7 @@ class Subject:
         self.unit, self.known = unit, known
         self.failure: InputError | None = None
         self.told: tuple[Diagnostic, ...] = ()
+        self.known_of: dict[Any, Any] = {}  # what several checks ask (`once`)
 
     @cached_property
     def input(self) -> Input | None:
@@ -254,12 +257,12 @@ class Subject:
         """What its DeepSpeed makes of the keys of the config, as they are written."""
         return judge(self.ds.value, self.version) if self.ds else ()
 
-    @property
+    @cached_property
     def version(self) -> str:
         """DeepSpeed's."""
         return self.versions.get("deepspeed", VERIFIED[-1])
 
-    @property
+    @cached_property
     def versions(self) -> Mapping[str, str]:
         """Of every package that takes part: as said, else installed, else the newest recorded."""
         known = self._predicted or self.probe
@@ -326,8 +329,7 @@ class Subject:
 
     def refusal(self, *codes: str) -> Refused | None:
         """The refusal by one of these rules, also where another one hides it."""
-        met = (refused for refused in self.stops if refused.rule.code in codes)
-        return next((refused for refused in met if not self._of_the_script(refused)), None)
+        return next((refused for refused in self.stops if refused.rule.code in codes), None)
 
     @cached_property
     def scripts(self) -> str:
@@ -346,6 +348,19 @@ class Subject:
             return self.unit.files.json(name, comments=True) if name.endswith(".json") else None
         except InputError:
             return None
+
+
+def once(look: Callable[[Subject], T]) -> Callable[[Subject], T]:
+    """A look at a subject that many checks take: the answer is kept with the subject."""
+
+    @wraps(look)
+    def kept(subject: Subject) -> T:
+        if look not in subject.known_of:
+            subject.known_of[look] = look(subject)
+        answer: T = subject.known_of[look]
+        return answer
+
+    return kept
 
 
 # what Accelerate's rules call what a script makes and hands to prepare(); the name it has without a script

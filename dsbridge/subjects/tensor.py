@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dsbridge.provenance import Source
-from dsbridge.subjects.subject import Subject
+from dsbridge.subjects.subject import Subject, once
 
 BLOCK = "tensor_parallel"
 SIZE = f"{BLOCK}.autotp_size"
@@ -17,6 +17,7 @@ def number(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 
+@once
 def degree(subject: Subject) -> int:
     """Ranks that share one layer, as `autotp_size` says; 1 for none."""
     return number(subject.effective(SIZE)) or number(subject.written(SIZE)) or 1

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from dsbridge.diagnostics import Edit
 from dsbridge.formats.document import Path_
 from dsbridge.provenance import Source
-from dsbridge.subjects.subject import Subject, ds_path
+from dsbridge.subjects.subject import Subject, ds_path, once
 from dsbridge.values import UNSET, Unknown
 
 ZERO = "zero_optimization"
@@ -68,6 +68,7 @@ def zero_block(subject: Subject) -> Iterator[Said]:
                 yield found
 
 
+@once
 def stage(subject: Subject) -> int | None:
     """The ZeRO stage that trains; None where nobody knows it, or DeepSpeed is not used."""
     if subject.explanation is not None and subject.explanation.config is None and not subject.refusals:

@@ -117,3 +117,22 @@ def test_the_deepspeed_launcher_and_a_yaml() -> None:
     assert told("CK513", FACTORY, "deepspeed --num_gpus 4 src/train.py y.yaml")
     assert not told("CK513", FACTORY, "deepspeed --num_gpus 4 --no_local_rank src/train.py y.yaml")
     assert not told("CK513", FACTORY, "torchrun --nproc_per_node 4 src/train.py y.yaml")
+
+
+@pytest.mark.parametrize(
+    "start", ["mpirun -np 8", "mpiexec -n 8 --bind-to none -x NCCL_DEBUG", "mpirun --np 8"]
+)
+def test_mpi_tells_nobody_the_ranks(start: str) -> None:
+    text = says("CK514", DS, f"{start} python {TRAIN}")
+    assert text.startswith("warning")
+    assert "starts 8 processes" in text
+    assert not told("CK510", DS, f"{start} python {TRAIN}")
+    assert not told("CK514", DS, f"{start} torchrun --nproc_per_node 8 {TRAIN}")
+    assert not told("CK514", DS, f"RANK=0 {start} python {TRAIN}")
+
+
+def test_deepspeed_itself_asks_mpi() -> None:
+    bare = {**DS, "bare.py": "import deepspeed\ndeepspeed.initialize(model=m, config='ds.json')\n"}
+    assert says("CK514", bare, "mpirun -np 8 python bare.py").startswith("info")
+    own = bare["bare.py"] + "rank = os.environ['OMPI_COMM_WORLD_RANK']\n"
+    assert not told("CK514", {**bare, "bare.py": own}, "mpirun -np 8 python bare.py")

@@ -10,3 +10,14 @@ def test_a_config_of_v1() -> None:
     assert "FSDP" in text
     assert not told("EX005", {"config.py": _CONFIG}, _RUN)
     assert not told("CK540", {"config.py": _OWN}, _RUN)
+
+
+def test_a_file_of_v1_by_itself() -> None:
+    text = says("CK540", {"v1.py": _CONFIG})
+    assert text.startswith("warning")
+    assert "reads no DeepSpeed config" in text
+    assert not told("EX005", {"v1.py": _CONFIG})
+    beside = {"v1.py": _CONFIG, "ds.json": '{"zero_optimization": {"stage": 2}}'}
+    assert says("CK540", beside).startswith("error")
+    assert not told("EX005", beside)
+    assert not told("CK540", {"config.py": _OWN})
