@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Written by dsbridge 0.1.0 for llamafactory from spec sha256:9d7a230ebf50. Edit the spec, not this file.
+# Written by dsbridge 0.1.0 for llamafactory from spec sha256:543df0bd5585. Edit the spec, not this file.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"  # the files named below lie beside this script
 export FORCE_TORCHRUN=1
