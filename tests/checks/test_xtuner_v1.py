@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import pytest
+
 from dsbridge.checks.xtuner_v1 import _CONFIG, _OWN, _RUN
+from dsbridge.diagnostics import InputError
 from tests.checks.told import says, told
 
 
@@ -20,4 +23,5 @@ def test_a_file_of_v1_by_itself() -> None:
     beside = {"v1.py": _CONFIG, "ds.json": '{"zero_optimization": {"stage": 2}}'}
     assert says("CK540", beside).startswith("error")
     assert not told("EX005", beside)
-    assert not told("CK540", {"config.py": _OWN})
+    with pytest.raises(InputError):  # nothing in it is anybody's
+        told("CK540", {"config.py": _OWN})
