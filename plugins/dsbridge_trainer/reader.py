@@ -145,6 +145,7 @@ def _model_of(setup: Setup) -> Mapping[str, Any]:
 
 def _reading(setup: Setup, given: Any, model: Any, about: dict[str, Any]) -> Reading:
     """Trees and places from what was found."""
+    from dsbridge.rulebook import unread
     from dsbridge_trainer import config
 
     usual = given.root in ROOTS
@@ -157,6 +158,9 @@ def _reading(setup: Setup, given: Any, model: Any, about: dict[str, Any]) -> Rea
         "model": model or {},
         "prepared": {"model": {"config": model is not None}},
     }
+    if _splits_sequences(trees["env"], given.args):
+        # how the Trainer counts its batch then was not recorded: nobody is told a number
+        trees["accelerator"] = {"parallelism": {"sp_size": unread("accelerator.parallelism.sp_size")}}
     named = given.args.get("fsdp_config")
     if isinstance(named, str) and named:
         # a file, or JSON in a word: read as `deepspeed` is (training_args.py _process_fsdp_args)
@@ -180,6 +184,12 @@ def _reading(setup: Setup, given: Any, model: Any, about: dict[str, Any]) -> Rea
         return Reading(trees, sources, {})
     trees["trl"] = _trl(given.root, setup)
     return Reading(trees, sources, {}, program=TRL_PROGRAM)
+
+
+def _splits_sequences(environ: Mapping[str, Any], args: Mapping[str, Any]) -> bool:
+    """Whether a ParallelismConfig is given, by the argument or the variables it is read from."""
+    size = environ.get("PARALLELISM_CONFIG_SP_SIZE", "1")
+    return size not in ("", "1") or args.get("parallelism_config") is not None
 
 
 def _trl(root: str, setup: Setup) -> dict[str, Any]:

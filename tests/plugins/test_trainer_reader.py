@@ -186,3 +186,18 @@ def test_no_script_crashes_the_reader(lines: list[str], words: list[str]) -> Non
         READER.read(Setup(Files(memory=memory), words=Words(("train.py", *words), 2)))
     except InputError as error:
         assert error.diagnostics
+
+
+def test_a_batch_that_nobody_has_recorded_is_not_told() -> None:
+    """Ulysses under the Trainer: how its ranks share samples then is not known, so no number is given."""
+    from dsbridge.explaining import explain
+
+    script = "from transformers import Trainer, TrainingArguments\n"
+    script += "args = TrainingArguments(output_dir='o', deepspeed='ds.json')\n"
+    script += "Trainer(args=args, train_dataset=d, model=m).train()\n"
+    ds = '{"zero_optimization": {"stage": 2}, "train_micro_batch_size_per_gpu": "auto"}'
+    files = Files(memory={"t.py": script, "ds.json": ds})
+    command = ["torchrun", "--nproc_per_node", "4", "t.py"]
+    assert explain(files, command=command).batch["global"] == 32
+    batch = explain(files, command=["PARALLELISM_CONFIG_SP_SIZE=2", *command]).batch
+    assert (batch["data_parallel"], batch["global"]) == (None, None)
