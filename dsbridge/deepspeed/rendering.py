@@ -8,7 +8,7 @@ from typing import Any
 from dsbridge.deepspeed.config import ds_config
 from dsbridge.deepspeed.dialect import NO_FSDP, Dialect
 from dsbridge.diagnostics import Diagnostic
-from dsbridge.fields import Fidelity, Field, place
+from dsbridge.fields import LOSSY, Fidelity, Field, place
 from dsbridge.framework import Launch, Rendered, RenderRequest
 from dsbridge.launch.script import make_launch, torchrun_words
 from dsbridge.spec.batch import dims
@@ -55,6 +55,9 @@ def render(request: RenderRequest) -> Rendered:
     if spec.launch.kind in (UNSET, "torchrun"):
         claimed |= {"launch.kind"}
     found: list[Diagnostic] = [*built.diagnostics, *placed.diagnostics]
+    if spec.precision.dtype == "fp8":
+        message = "`precision.dtype: fp8` becomes bf16: DeepSpeed's config has no fp8"
+        found.append(LOSSY(message, hint="Convert the layers in your script.", key="precision.dtype"))
     fsdp = [p for p in request.values if p.startswith("fsdp.")]
     if fsdp:
         message = f"`{fsdp[0]}` asks for FSDP, which DeepSpeed does not have"

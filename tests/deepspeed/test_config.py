@@ -8,6 +8,7 @@ import pytest
 
 from dsbridge.deepspeed.config import ds_config, ds_key_of
 from dsbridge.deepspeed.dialect import Dialect
+from dsbridge.rendering import render
 from dsbridge.spec.leaves import leaf_paths
 from dsbridge.spec.load import load_mapping
 
@@ -292,3 +293,10 @@ def test_auto_in_a_tp_option_is_told() -> None:
     config, _, codes = build(BARE, **BATCH, zero={"stage": 1}, parallelism=tp)
     assert config["tensor_parallel"] == {"autotp_size": 2}
     assert codes == ["DS001"]
+
+
+def test_fp8_is_not_lost_in_silence() -> None:
+    """DeepSpeed's config has no fp8: the layers are the script's, inside bf16 training."""
+    spec = {"version": 1, "batch": {"micro_per_gpu": 1, "accumulation": 1}, "precision": {"dtype": "fp8"}}
+    told = render(load_mapping(spec), "deepspeed").diagnostics
+    assert [(d.code, d.severity.value) for d in told if d.key == "precision.dtype"] == [("REN001", "warning")]
