@@ -172,3 +172,15 @@ def test_no_key_is_lost(settings_: dict[str, Any], config: dict[str, Any]) -> No
             dotted = "." in str(name) or value in ({}, [])
             assert (tree, str(name)) in claimed | told | filled | written | same or dotted, name
     assert load_mapping(found.loaded.document.value).spec == found.loaded.spec
+
+
+def test_deepspeeds_own_mesh_is_ulysses_where_it_makes_up_the_ranks() -> None:
+    text = '{"train_micro_batch_size_per_gpu": 1, "sequence_parallel_size": 2, "data_parallel_size": 4}'
+    script = "import deepspeed\nengine = deepspeed.initialize(model=m, config='ds.json')\n"
+    files = Files(memory={"ds.json": text, "t.py": script})
+    for ranks, ulysses in ((8, 2), (16, None)):
+        found = parse(
+            files, command=["torchrun", "--nproc_per_node", str(ranks), "t.py"]
+        ).loaded.document.value
+        assert found.get("parallelism", {}).get("ulysses") == ulysses
+        assert ("sequence_parallel_size" in found.get("deepspeed", {})) is (ulysses is None)

@@ -56,7 +56,16 @@ def parse(setup: Setup, reading: Reading) -> Draft:
     if not isinstance(config, Mapping):
         return Draft(homes={"ds": "deepspeed"})
     found = [*cluster_claims(setup, reading), *script_claims(setup), *config_claims(config, DIALECT)]
+    found += _mesh_claims(config, setup.facts.get("world_size"))
     return Draft((*found, *scheduler_claims(config, found)), {"ds": "deepspeed"})
+
+
+def _mesh_claims(config: Mapping[str, Any], ranks: Any) -> Iterator[Claim]:
+    """Both sizes of DeepSpeed's mesh, where they make up the ranks there are: the second follows then."""
+    names = ("sequence_parallel_size", "data_parallel_size")
+    split, shared = (config.get(name) for name in names)
+    if isinstance(split, int) and isinstance(shared, int) and split > 1 and split * shared == ranks:
+        yield Claim("parallelism.ulysses", split, tuple(("ds", name) for name in names))
 
 
 def cluster_claims(setup: Setup, reading: Reading) -> Iterator[Claim]:
