@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from conformance.oracle import builds
 from conformance.oracle.case import Case, Observation
 from conformance.oracle.child import observe
 from dsbridge.observe import child
@@ -32,6 +33,7 @@ PACKAGES = (
     "trl",
 )
 TIMEOUT = 90.0
+EXTENSIONS = Path(child.ENVIRONMENT["TORCH_EXTENSIONS_DIR"])
 
 
 def versions() -> dict[str, str]:
@@ -66,15 +68,16 @@ def _start(case: Case, tiny: Path) -> Running:
     )
 
 
-def _ended(running: Running) -> str:
-    """How the child ended; "" while it runs. One that hangs is ended."""
-    left = running.deadline - time.monotonic()
+def _ended(running: Running, jobs: int) -> str:
+    """How the child ended; "" while it runs. One that hangs is ended, one that builds an operator is not."""
+    late = time.monotonic() - running.deadline
     if select.select([running.pidfd], [], [], 0)[0]:
         return f"status {os.waitpid(running.pid, 0)[1]}"
-    if left > 0:
+    if late < 0 or (late < builds.LONGEST and builds.building(EXTENSIONS)):
         return ""
     os.killpg(running.pid, signal.SIGKILL)
     os.waitpid(running.pid, 0)
+    builds.remove_locks(EXTENSIONS, older=0 if jobs == 1 else builds.LONGEST)
     return "no end in time"
 
 
@@ -131,15 +134,17 @@ def run_all(
 ) -> Iterator[tuple[Case, Observation]]:
     """Every case with its observation, as they end; `jobs` of them run at a time."""
     child.preload(env)
+    builds.remove_locks(EXTENSIONS, older=builds.LONGEST)
     begin, done = time.monotonic(), 0
     waiting, running = deque(cases), list[Running]()
     while waiting or running:
         while waiting and len(running) < jobs:
             running.append(_start(waiting.popleft(), tiny))
-        wait = max(0.0, min(one.deadline for one in running) - time.monotonic())
+        # a second at least: past its deadline, a child that builds an operator is looked at again and again
+        wait = max(1.0, min(one.deadline for one in running) - time.monotonic())
         select.select([one.pidfd for one in running], [], [], wait)
         for one in running[:]:
-            if ended := _ended(one):
+            if ended := _ended(one, jobs):
                 running.remove(one)
                 yield one.case, _seen(one, ended, keep)
                 done += 1
