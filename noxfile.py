@@ -20,6 +20,8 @@ ROOT = Path(__file__).resolve().parent
 ENVIRONMENTS = ("hf", "llamafactory", "xtuner")
 # one of each DeepSpeed: 0.19.8, 0.18.4, 0.16.9
 DS_CONFIG_ENVIRONMENTS = ("hf", "llamafactory", "hf-old")
+# transformers 5.23.0, 5.6.0 (with bitsandbytes and LLaMA-Factory) and 4.51.3
+SHAPE_ENVIRONMENTS = ("hf", "llamafactory", "hf-old")
 ORACLE_ENVIRONMENTS = ("hf", "hf-old", "llamafactory", "llamafactory-old", "xtuner", "trl", "trl-old")
 # Only downloads are tried again; a build or a conflict fails at once, because it would fail again.
 DOWNLOAD = ("--quiet", "--retries", "5", "--timeout", "180")
@@ -102,3 +104,10 @@ def oracle(session: nox.Session, env: str) -> None:
 def ds_configs(session: nox.Session, env: str) -> None:
     """What real DeepSpeedConfig accepts, refuses and never reads, against the recordings."""
     session.run(shared_environment(session, env), "-m", "conformance.ds_configs", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+@nox.parametrize("env", [nox.param(name, id=name) for name in SHAPE_ENVIRONMENTS])
+def shapes(session: nox.Session, env: str) -> None:
+    """Every weight of the catalogue and of tiny models of every architecture, against the recordings."""
+    session.run(shared_environment(session, env), "-m", "conformance.shapes", "--env", env, *session.posargs)
