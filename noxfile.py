@@ -3,7 +3,8 @@
 `nox -s conformance` runs all three, `nox -s "conformance(hf)"` one, and everything after `--` goes
 to `python -m conformance.run` (`--write`, `--only EXAMPLE`, `--target T`). `nox -s "oracle(hf-old)"`
 does the same for `python -m conformance.oracle`, which also has environments of older versions, and
-`nox -s "ds_configs(hf)"` for `python -m conformance.ds_configs`.
+`nox -s "ds_configs(hf)"` for `python -m conformance.ds_configs`, and `nox -s "measure(hf)"` for
+`python -m conformance.planner`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ ROOT = Path(__file__).resolve().parent
 ENVIRONMENTS = ("hf", "llamafactory", "xtuner")
 # one of each DeepSpeed: 0.19.8, 0.18.4, 0.16.9
 DS_CONFIG_ENVIRONMENTS = ("hf", "llamafactory", "hf-old")
+# and 0.16.2
+MEASURED_ENVIRONMENTS = (*DS_CONFIG_ENVIRONMENTS, "xtuner")
 ORACLE_ENVIRONMENTS = ("hf", "hf-old", "llamafactory", "llamafactory-old", "xtuner", "trl", "trl-old")
 # Only downloads are tried again; a build or a conflict fails at once, because it would fail again.
 DOWNLOAD = ("--quiet", "--retries", "5", "--timeout", "180")
@@ -102,3 +105,10 @@ def oracle(session: nox.Session, env: str) -> None:
 def ds_configs(session: nox.Session, env: str) -> None:
     """What real DeepSpeedConfig accepts, refuses and never reads, against the recordings."""
     session.run(shared_environment(session, env), "-m", "conformance.ds_configs", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+@nox.parametrize("env", [nox.param(name, id=name) for name in MEASURED_ENVIRONMENTS])
+def measure(session: nox.Session, env: str) -> None:
+    """What real engines hold and move, by part and by collective, against the recordings."""
+    session.run(shared_environment(session, env), "-m", "conformance.planner", "--env", env, *session.posargs)

@@ -50,6 +50,7 @@ LEVELS = (
     {"artifacts", "launch"},
     {"hookspecs"},
     {"deepspeed", "plugins"},
+    {"planner"},
     {"rendering", "inputs"},
     {"stories"},
     {"explaining", "assumed", "parsing", "sharding", "targets"},
