@@ -3,7 +3,8 @@
 `nox -s conformance` runs all three, `nox -s "conformance(hf)"` one, and everything after `--` goes
 to `python -m conformance.run` (`--write`, `--only EXAMPLE`, `--target T`). `nox -s "oracle(hf-old)"`
 does the same for `python -m conformance.oracle`, which also has environments of older versions, and
-`nox -s "ds_configs(hf)"` for `python -m conformance.ds_configs`.
+`nox -s "ds_configs(hf)"` for `python -m conformance.ds_configs`, and `nox -s "measure(hf)"` for
+`python -m conformance.planner`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ ENVIRONMENTS = ("hf", "llamafactory", "xtuner")
 DS_CONFIG_ENVIRONMENTS = ("hf", "llamafactory", "hf-old")
 # transformers 5.23.0, 5.6.0 (with bitsandbytes and LLaMA-Factory) and 4.51.3
 SHAPE_ENVIRONMENTS = ("hf", "llamafactory", "hf-old")
+# and 0.16.2
+MEASURED_ENVIRONMENTS = (*DS_CONFIG_ENVIRONMENTS, "xtuner")
 ORACLE_ENVIRONMENTS = ("hf", "hf-old", "llamafactory", "llamafactory-old", "xtuner", "trl", "trl-old")
 # Only downloads are tried again; a build or a conflict fails at once, because it would fail again.
 DOWNLOAD = ("--quiet", "--retries", "5", "--timeout", "180")
@@ -111,3 +114,10 @@ def ds_configs(session: nox.Session, env: str) -> None:
 def shapes(session: nox.Session, env: str) -> None:
     """Every weight of the catalogue and of tiny models of every architecture, against the recordings."""
     session.run(shared_environment(session, env), "-m", "conformance.shapes", "--env", env, *session.posargs)
+
+
+@nox.session(venv_backend="none")
+@nox.parametrize("env", [nox.param(name, id=name) for name in MEASURED_ENVIRONMENTS])
+def measure(session: nox.Session, env: str) -> None:
+    """What real engines hold and move, by part and by collective, against the recordings."""
+    session.run(shared_environment(session, env), "-m", "conformance.planner", "--env", env, *session.posargs)

@@ -1,4 +1,4 @@
-"""What a model needs, before it is launched: its shape, its parameters, and what training holds of them."""
+"""Which layout fits, what it costs, and why: what `dsbridge plan` stands on."""
 
 from dsbridge.planner.catalogue import entries as catalogue
 from dsbridge.planner.errors import ShapeError

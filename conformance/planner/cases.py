@@ -1,0 +1,120 @@
+"""What is measured: rows of settings. A case that an environment refuses is recorded with its error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+Case = dict[str, Any]
+TINY_LIVE = {
+    "stage3_max_live_parameters": 1,
+    "stage3_max_reuse_distance": 1,
+    "stage3_prefetch_bucket_size": 0,
+}
+BF16_MASTER = {"bf16": {"bf16_master_weights_and_grads": True, "bf16_optimizer_states": True}}
+ACCUMULATE_FP32 = {"data_types": {"grad_accum_dtype": "fp32"}}
+STAGES = (0, 1, 2, 3)
+
+
+def row(name: str, stage: int, **changed: Any) -> Case:
+    """A case: stage 3 keeps nothing small whole, unless the case says so."""
+    case: Case = {
+        "id": name,
+        "stage": stage,
+        "world": 2,
+        "model": "small",
+        "dtype": "bf16",
+        "g": 1,
+        **changed,
+    }
+    if stage == 3:
+        case["zero"] = {"stage3_param_persistence_threshold": 0, **case.get("zero", {})}
+    return case
+
+
+def states() -> Iterator[Case]:
+    """Stages by precision, accumulation, world and size; full, and a frozen base."""
+    large = {"model": "large", "g": 4, "world": 4}
+    for stage in STAGES:
+        z = f"z{stage}"
+        yield row(f"{z}-bf16-g1-w2", stage)
+        yield row(f"{z}-bf16-g4-w2", stage, g=4)
+        yield row(f"{z}-bf16-large-g4-w4", stage, **large)
+        yield row(f"{z}-fp32-g1-w2", stage, dtype="fp32")
+        yield row(f"{z}-fp32-large-g4-w2", stage, dtype="fp32", model="large", g=4)
+        yield row(f"{z}-lora-large-g4-w4", stage, rank=3, **large)
+        yield row(f"{z}-accumulate-fp32-large-g4-w2", stage, ds=ACCUMULATE_FP32, model="large", g=4)
+    yield row("z1-fp16-g1-w2", 1, dtype="fp16")
+    yield row("z2-bf16-large-g1-w4", 2, model="large", world=4)
+    yield row("z3-bf16-large-g1-w4", 3, model="large", world=4)
+    for stage in (1, 2, 3):
+        yield row(f"z{stage}-bf16-master-large-g4-w2", stage, ds=BF16_MASTER, model="large", g=4)
+
+
+def offloads() -> Iterator[Case]:
+    """Optimizer states and parameters on the host."""
+    for stage in (1, 2, 3):
+        zero = {"offload_optimizer": {"device": "cpu", "pin_memory": True}}
+        yield row(f"z{stage}-offload-g1-w2", stage, zero=zero)
+        yield row(f"z{stage}-offload-large-g4-w4", stage, zero=zero, model="large", g=4, world=4)
+    param = {"offload_param": {"device": "cpu", "pin_memory": True}}
+    yield row("z3-offload-param-g1-w2", 3, zero=param)
+    both = {**param, "offload_optimizer": {"device": "cpu", "pin_memory": True}}
+    yield row("z3-offload-both-large-g4-w2", 3, zero=both, model="large", g=4)
+
+
+def switches() -> Iterator[Case]:
+    """Settings that change what is held or moved."""
+    for stage in (1, 2):
+        z = f"z{stage}"
+        zero = {"use_multi_rank_bucket_allreduce": False}
+        yield row(f"{z}-reduce-per-owner-g4-w4", stage, zero=zero, g=4, world=4, model="large")
+        yield row(f"{z}-overlap-g4-w2", stage, zero={"overlap_comm": True}, g=4)
+        yield row(f"{z}-no-contiguous-g4-w2", stage, zero={"contiguous_gradients": False}, g=4)
+        yield row(f"{z}-no-reduce-scatter-g4-w2", stage, zero={"reduce_scatter": False}, g=4)
+        yield row(f"{z}-round-robin-g1-w2", stage, zero={"round_robin_gradients": True})
+        yield row(f"{z}-gather-buckets-w2", stage, zero={"allgather_bucket_size": 200})
+    yield row("z2-reduce-fp32-g4-w2", 2, g=4, ds={"communication_data_type": "fp32"})
+    yield row("z3-overlap-off-g4-w2", 3, zero={"overlap_comm": False}, g=4)
+    yield row("z3-no-contiguous-g4-w2", 3, zero={"contiguous_gradients": False}, g=4)
+    yield row("z3-persistent-g4-w2", 3, zero={"stage3_param_persistence_threshold": 50}, g=4, model="large")
+    yield row("z3-all-persistent-g1-w2", 3, zero={"stage3_param_persistence_threshold": 100000})
+    yield row("z3-sub-groups-g1-w2", 3, zero={"sub_group_size": 500}, model="large")
+    yield row("z3-tiny-live-g1-w2", 3, zero=TINY_LIVE)
+    yield row("z3-hpz-g4-w4", 3, zero={"zero_hpz_partition_size": 2}, world=4, model="large", g=4)
+    yield row("z3-quantized-weights-w2", 3, zero={"zero_quantized_weights": True}, model="large")
+    yield row("z3-quantized-gradients-w2", 3, zero={"zero_quantized_gradients": True}, model="large")
+
+
+def llamas() -> Iterator[Case]:
+    """A tiny Llama: stages, checkpointing, tensor parallelism, Ulysses."""
+    big = {"model": "llama", "bucket": 100000}
+    for stage in STAGES:
+        yield row(f"llama-z{stage}-g4-w2", stage, g=4, **big)
+        yield row(f"llama-z{stage}-frozen-g4-w2", stage, g=4, rank=1, **big)
+    yield row("llama-z3-g1-w2", 3, **big)
+    yield row("llama-z3-checkpointing-w2", 3, checkpointing=True, **big)
+    for stage in (0, 1, 2):
+        yield row(f"llama-z{stage}-tp2-w2", stage, tp=2, **big)
+        yield row(f"llama-z{stage}-tp2-g4-w4", stage, tp=2, g=4, world=4, **big)
+    yield row("llama-z1-tp2-tied-w2", 1, tp=2, llama={"tied": True}, **big)
+    yield row("llama-z1-tp2-checkpointing-w2", 1, tp=2, checkpointing=True, **big)
+    yield row("llama-z1-tp2-layers4-w2", 1, tp=2, llama={"layers": 4, "hidden": 32}, **big)
+    yield row("llama-z1-tp4-w4", 1, tp=4, world=4, llama={"kv_heads": 4}, **big)
+    yield row("llama-z1-tp4-kv2-w4", 1, tp=4, world=4, **big)
+    yield row("llama-z3-tp2-w4", 3, tp=2, world=4, **big)
+    yield row("llama-z3-tiny-live-w2", 3, zero=TINY_LIVE, **big)
+    yield row("llama-z3-checkpointing-tiny-live-w2", 3, checkpointing=True, zero=TINY_LIVE, **big)
+    for stage in (1, 3):
+        yield row(f"llama-z{stage}-ulysses2-w2", stage, ulysses=2, **big)
+    yield row("llama-z1-ulysses2-g4-w4", 1, ulysses=2, g=4, world=4, **big)
+    yield row("llama-z3-ulysses2-checkpointing-w4", 3, ulysses=2, checkpointing=True, world=4, **big)
+    yield row("llama-z1-ulysses4-kv2-w4", 1, ulysses=4, world=4, **big)
+
+
+def cases() -> list[Case]:
+    """All of them, each id once."""
+    found = [*states(), *offloads(), *switches(), *llamas()]
+    ids = [case["id"] for case in found]
+    assert len(ids) == len(set(ids)), sorted(i for i in ids if ids.count(i) > 1)
+    return found
