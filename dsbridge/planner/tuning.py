@@ -82,6 +82,41 @@ def named_modules(shape: ModelShape) -> Iterator[tuple[str, Module]]:
                     yield f"{shape.prefix}.{index}.{module.name.replace('{}', str(copy))}", module
 
 
+def adapters(shape: ModelShape, lora: Lora, name: str, module: Module) -> list[tuple[str, int]]:
+    """Parameters that LoRA adds to one module, by name, in elements: two factors, and DoRA's magnitudes.
+
+    A copy that `save` trains is one of them; the frozen one stays.
+    """
+    targets, fused = _targets(shape, lora)
+    found: list[tuple[str, int]] = []
+    if on := _on_parameters(name, module, fused, lora.rank):
+        found.append((f"{name}.lora", on))
+    if _ends_with(name, lora.save):
+        found.append((f"{name}.modules_to_save", module.size))
+    elif _targeted(name, module, targets):
+        weight = dict(module.weights)["weight"]
+        added = _adapter(name, module, lora)
+        inputs, outputs = module.matrix or (weight[0], weight[1])
+        found += [(f"{name}.lora_A", lora.rank * inputs), (f"{name}.lora_B", lora.rank * outputs)]
+        if lora.dora:
+            found.append((f"{name}.lora_magnitude_vector", added - lora.rank * sum(weight)))
+    return found
+
+
+def trains(shape: ModelShape, method: Lora | Freeze | None, name: str, weight: str) -> bool:
+    """Whether a method trains a weight that the model has; its full name, and the last part of that."""
+    if method is None:
+        return True
+    if isinstance(method, Freeze):
+        return any(mark in name for mark in _marks(shape, method))
+    if method.bias == "all":
+        return weight == "bias"
+    targets, _ = _targets(shape, method)
+    owner = name.rpartition(".")[0]
+    only = method.bias == "lora_only" and weight == "bias"
+    return only and any(full == owner and _targeted(full, m, targets) for full, m in named_modules(shape))
+
+
 def _lora(shape: ModelShape, lora: Lora) -> Trained:
     if isinstance(lora.rank, bool) or not isinstance(lora.rank, int) or lora.rank < 1:
         raise ShapeError(f"LoRA's rank is {lora.rank!r}", "give a whole number above 0, such as 8")
@@ -177,11 +212,7 @@ def _frozen(shape: ModelShape, freeze: Freeze) -> Trained:
             f"freeze trains {count!r} layers", "give how many of the last, or below 0, of the first"
         )
     _check_names(shape, freeze)
-    last = range(max(0, shape.layers - count), shape.layers)
-    layers = last if count > 0 else range(min(-count, shape.layers))
-    # by substring, as LLaMA-Factory does: `.5.` is a layer, and the fifth expert of every layer
-    marks = [f".{index}.{'' if m == ALL else m}" for m in freeze.modules for index in layers]
-    marks += freeze.extra
+    marks = _marks(shape, freeze)
     trainable = 0
     for name, module in named_modules(shape):
         for weight, size in module.weights:
@@ -190,6 +221,18 @@ def _frozen(shape: ModelShape, freeze: Freeze) -> Trained:
     if not trainable:
         raise ShapeError(f"no weight of {shape.name} is in {', '.join(marks[:3])}", "name modules of a layer")
     return Trained(trainable=trainable, frozen=shape.total - trainable)
+
+
+def _marks(shape: ModelShape, freeze: Freeze) -> list[str]:
+    """What is in the name of a trained weight.
+
+    By substring, as LLaMA-Factory does: `.5.` is a layer, and the fifth expert of every layer.
+    """
+    count = freeze.layers
+    last = range(max(0, shape.layers - count), shape.layers)
+    layers = last if count > 0 else range(min(-count, shape.layers))
+    marks = [f".{index}.{'' if m == ALL else m}" for m in freeze.modules for index in layers]
+    return [*marks, *freeze.extra]
 
 
 def _check_names(shape: ModelShape, freeze: Freeze) -> None:

@@ -1,0 +1,56 @@
+"""One way to lay a job out over the GPUs: what the search varies."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+NOWHERE, CPU, NVME = "", "cpu", "nvme"
+NONE, FULL = "none", "full"
+
+
+class Knobs(NamedTuple):
+    """ZeRO's buffers, in elements; DeepSpeed's own defaults. overlap: None is DeepSpeed's: stage 3 alone."""
+
+    reduce_bucket: int = 500_000_000
+    allgather_bucket: int = 500_000_000
+    prefetch: int = 50_000_000
+    persistence: int = 100_000
+    live: int = 1_000_000_000
+    reuse: int = 1_000_000_000
+    sub_group: int = 1_000_000_000
+    overlap: bool | None = None
+    contiguous: bool = True
+    round_robin: bool = False
+    per_owner: bool = False  # use_multi_rank_bucket_allreduce: false
+    hpz: int = 1  # zero_hpz_partition_size
+    quantized_weights: bool = False
+    quantized_gradients: bool = False
+    pin: bool = True
+    init: bool = True  # zero.Init: each rank keeps its part of what it loads
+
+
+class Candidate(NamedTuple):
+    """A layout. tp x ulysses x data-parallel ranks are all GPUs; micro: sequences of a micro batch of one
+    data-parallel rank; checkpointing: of activations, `none` or `full` (every layer)."""
+
+    stage: int
+    micro: int = 1
+    accumulation: int = 1
+    tp: int = 1
+    ulysses: int = 1
+    offload_optimizer: str = NOWHERE
+    offload_param: str = NOWHERE
+    checkpointing: str = FULL
+    knobs: Knobs = Knobs()
+
+    def overlaps(self) -> bool:
+        """Whether communication runs beside the backward pass."""
+        return self.stage == 3 if self.knobs.overlap is None else self.knobs.overlap
+
+    def replicas(self, world: int) -> int:
+        """Ranks that see different sequences."""
+        return world // (self.tp * self.ulysses)
+
+    def sharding(self, world: int) -> int:
+        """Ranks that ZeRO splits states among, those of Ulysses too: they hold the same model."""
+        return world // self.tp

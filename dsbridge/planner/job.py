@@ -1,0 +1,40 @@
+"""What is to be trained: all that is the same in every layout that is compared."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from dsbridge.planner.cluster import Cluster
+from dsbridge.planner.layout import NEWEST, Release
+from dsbridge.planner.shape import ModelShape
+from dsbridge.planner.tuning import Freeze, Lora
+
+FLASH, EAGER = "flash", "eager"
+HF_LOSS, FUSED_LOSS = "hf", "fused"
+
+
+class Job(NamedTuple):
+    """A training job. sequence: tokens of a sequence, padded to that; global_batch: sequences of an optimizer
+    step over all ranks.
+
+    method: None trains everything. scheme: how the frozen base is quantised, a key of quantised.SCHEMES, ""
+    for not. adapters: dtype of LoRA's weights (PEFT makes them fp32). attention: `flash` stands for every
+    kernel that keeps no matrix of scores (SDPA's too). loss: `hf` casts the logits to fp32 and keeps them,
+    `fused` never holds all of them (Liger). reentrant: the kind of activation checkpointing.
+    """
+
+    shape: ModelShape
+    cluster: Cluster
+    sequence: int = 2048
+    global_batch: int = 32
+    method: Lora | Freeze | None = None
+    scheme: str = ""
+    dtype: str = "bfloat16"
+    adapters: str = "float32"
+    accumulate: str = ""
+    master: str = "float32"
+    states: str = "float32"
+    attention: str = FLASH
+    loss: str = HF_LOSS
+    reentrant: bool = True
+    deepspeed: Release = NEWEST

@@ -1,0 +1,107 @@
+"""The parameters that a rank starts from, in the model's order: what ZeRO then splits, pads and moves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from math import prod
+from typing import NamedTuple
+
+from dsbridge.planner import slicing
+from dsbridge.planner.candidate import NOWHERE, Candidate
+from dsbridge.planner.job import Job
+from dsbridge.planner.layout import Layout, Release
+from dsbridge.planner.modules import Module
+from dsbridge.planner.quantised import SCHEMES, quantisable
+from dsbridge.planner.shape import ModelShape
+from dsbridge.planner.tuning import Freeze, Lora, adapters, trains
+
+
+class Parameter(NamedTuple):
+    """size: elements on the fullest rank; packed: bytes of a quantised one, else 0."""
+
+    name: str
+    size: int
+    trainable: bool
+    packed: int = 0
+
+
+def in_order(shape: ModelShape) -> Iterator[tuple[str, Module]]:
+    """Every module by its full name as `named_parameters` goes through them: what stands before the layers,
+    the layers by index, what stands behind them."""
+    before = [module for module in shape.outside if module.part in ("embedding", "positions")]
+    yield from ((module.name, module) for module in before)
+    of_layer = {index: block for block in shape.blocks for index in block.layers}
+    for index in sorted(of_layer):
+        for module in of_layer[index].modules:
+            for copy in range(module.copies):
+                yield f"{shape.prefix}.{index}.{module.name.replace('{}', str(copy))}", module
+    yield from ((module.name, module) for module in shape.outside if module not in before)
+
+
+@cache
+def parameters(
+    shape: ModelShape, method: Lora | Freeze | None, scheme: str, tp: int, release: Release
+) -> tuple[Parameter, ...]:
+    """All parameters, those of LoRA's adapters behind the weights that they adapt."""
+    found: list[Parameter] = []
+    for name, module in in_order(shape):
+        packed = bool(scheme) and quantisable(module)
+        for weight, size in module.weights:
+            if weight == module.tied:
+                continue
+            full = f"{name}.{weight}"
+            count = prod(slicing.sliced(shape, module, weight, size, tp, release))
+            trainable = trains(shape, method, full, weight)
+            held = _packed(module, scheme) if packed and weight == "weight" else 0
+            found.append(Parameter(full, count, trainable and not held, held))
+        if isinstance(method, Lora):
+            found += [Parameter(full, size, True) for full, size in adapters(shape, method, name, module)]
+    return tuple(found)
+
+
+def _packed(module: Module, scheme: str) -> int:
+    assert module.matrix is not None  # quantisable
+    weights, scales = SCHEMES[scheme](*module.matrix)
+    return weights + scales
+
+
+@cache
+def _sizes(
+    shape: ModelShape, method: Lora | Freeze | None, scheme: str, tp: int, release: Release
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    every = parameters(shape, method, scheme, tp, release)
+    trainable = tuple(one.size for one in every if one.trainable)
+    return trainable, tuple(one.size for one in every if not one.trainable and not one.packed)
+
+
+def packed_bytes(job: Job, tp: int = 1) -> int:
+    """Bytes of the quantised weights of a rank, scales included."""
+    return sum(one.packed for one in parameters(job.shape, job.method, job.scheme, tp, job.deepspeed))
+
+
+def layout(job: Job, candidate: Candidate) -> Layout:
+    """What decides the model states of a rank: `states.held` and `traffic.model_states` take it."""
+    trainable, frozen = _sizes(job.shape, job.method, job.scheme, candidate.tp, job.deepspeed)
+    knobs = candidate.knobs
+    return Layout(
+        stage=candidate.stage,
+        ranks=candidate.sharding(job.cluster.world),
+        trainable=trainable,
+        frozen=frozen,
+        dtype=job.dtype,
+        accumulation=candidate.accumulation,
+        accumulate=job.accumulate,
+        master=job.master,
+        states=job.states,
+        bucket=knobs.reduce_bucket,
+        overlap=candidate.overlaps(),
+        contiguous=knobs.contiguous,
+        persistence=knobs.persistence,
+        sub_group=knobs.sub_group,
+        round_robin=knobs.round_robin,
+        offload_optimizer=candidate.offload_optimizer != NOWHERE,
+        communicated="float32" if candidate.ulysses > 1 else "",
+        first=trainable[:1],
+        deepspeed=job.deepspeed,
+    )
