@@ -67,6 +67,10 @@ class ModelShape:
     omitted: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
 
+    def __hash__(self) -> int:
+        # by its sizes alone: thousands of layouts of one model are looked up by it
+        return hash((self.name, self.model_type, self.transformers, self.layers, self.hidden, self.vocab))
+
     @cached_property
     def total(self) -> int:
         """All parameters; tied weights once, as `sum(p.numel() for p in model.parameters())`."""
