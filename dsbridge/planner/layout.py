@@ -32,6 +32,8 @@ CHECKPOINTED_GO: Release = (
     16,
     9,
 )  # between 0.16.2 and this: before, checkpointed layers all stay gathered
+# `ds_recompute_parameters`, runtime/zero/partitioned_param_coordinator.py
+RECOMPUTE_OWNED: Release = (0, 19, 3)
 CUTS_HEAD: Release = (0, 19, 8)  # between 0.18.4 and this: AutoTP splits the head and a tied embedding
 
 
