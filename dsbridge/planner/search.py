@@ -30,8 +30,8 @@ class Weighed(NamedTuple):
 
 
 class Found(NamedTuple):
-    """ranked: what fits, fastest first, then what is tight, then what is too large by how much. looked_at: how
-    many layouts were weighed."""
+    """ranked: what fits, fastest first, then what is tight, then what is too large by how much. looked_at:
+    how many layouts were weighed."""
 
     ranked: tuple[Weighed, ...]
     ruled_out: tuple[Ruled, ...]
