@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from dsbridge.cli.output import format_option, print_json, tell
 from dsbridge.cli.planoptions import plan_options
 
 if TYPE_CHECKING:
-    from dsbridge.planning.answering import Asked
+    from dsbridge.planning.answering import Asked, Estimated
     from dsbridge.planning.telling import Plan
 
 SHOWN = 8
@@ -118,8 +118,9 @@ def _print(plan: Plan, format_: str, top: int, everything: bool, explain: bool) 
         click.echo("\n".join(parts(plan)))
 
 
-def _print_estimates(rows: Mapping[str, Any], format_: str) -> None:
+def _print_estimates(found: Sequence[Estimated], format_: str) -> None:
+    """As DeepSpeed prints them, or as JSON."""
     if format_ == "json":
-        print_json(rows)
+        print_json({"like": "deepspeed", "estimates": [row._asdict() for one in found for row in one.rows]})
         return
-    click.echo(rows["text"])
+    click.echo("\n".join(one.text for one in found), nl=False)

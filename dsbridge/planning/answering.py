@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from dsbridge.planner import estimators
 from dsbridge.planner.candidates import Wanted
 from dsbridge.planner.errors import PlanError
 from dsbridge.planner.loading import model_config
 from dsbridge.planner.search import Weighed, distinct, search, weigh
 from dsbridge.planning.given import Own, own
-from dsbridge.planning.question import Question, job_of, over, refused
+from dsbridge.planning.question import Question, job_of, nodes_of, over, refused, shape_of
 from dsbridge.planning.specs import whole_spec
 from dsbridge.planning.telling import Plan
 from dsbridge.reading import Files
@@ -29,6 +30,14 @@ class Asked(NamedTuple):
     versions: Mapping[str, str] = {}
 
 
+class Estimated(NamedTuple):
+    """One stage of DeepSpeed's estimators: what they print, and the rows."""
+
+    stage: int
+    text: str
+    rows: tuple[estimators.Estimate, ...]
+
+
 def answer(asked: Asked) -> Plan:
     """The layouts of what is asked, best first, and the user's own.
 
@@ -45,6 +54,27 @@ def answer(asked: Asked) -> Plan:
         raise refused(error) from error
     name = question.name or ""
     return Plan(job, found, given, name, (*theirs.diagnostics, *assumed))
+
+
+def estimates(asked: Asked) -> list[Estimated]:
+    """What DeepSpeed's own estimators say of the model on these GPUs, stage 2 and 3.
+
+    Raises:
+        InputError: the model or the number of GPUs is not said.
+    """
+    question = over(asked.question, _own(asked).question)
+    try:
+        shape = shape_of(question)
+        nodes, per_node = nodes_of(question)
+    except PlanError as error:
+        raise refused(error) from error
+    total, largest = shape.total, shape.largest_module[1]
+    found = list(estimators.rows(total, largest, per_node, nodes))
+    return [
+        Estimated(stage, estimators.printed(stage, total, largest, per_node, nodes),
+                  tuple(row for row in found if row.stage == stage))
+        for stage in (2, 3)
+    ]  # fmt: skip
 
 
 def _own(asked: Asked) -> Own:

@@ -87,6 +87,24 @@ def cluster_of(question: Question) -> Cluster:
     """
     if question.gpu is None:
         raise PlanError("no GPU is named", "give --gpu, such as h100-80gb")
+    nodes, per_node = nodes_of(question)
+    return cluster(
+        nodes,
+        per_node,
+        question.gpu,
+        intra=question.intra,
+        inter=question.inter,
+        adapters=question.adapters,
+        host_memory=question.host_memory,
+    )
+
+
+def nodes_of(question: Question) -> tuple[int, int]:
+    """Nodes, and GPUs of each.
+
+    Raises:
+        PlanError: nobody says, or they make no sense.
+    """
     gpus = question.gpus
     if gpus is None:
         raise PlanError("nobody says how many GPUs there are", "give --gpus, the number in all")
@@ -97,15 +115,7 @@ def cluster_of(question: Question) -> Cluster:
         raise PlanError(
             f"{gpus} GPUs do not divide into {nodes} nodes", "give --nodes, of which all are alike"
         )
-    return cluster(
-        nodes,
-        gpus // nodes,
-        question.gpu,
-        intra=question.intra,
-        inter=question.inter,
-        adapters=question.adapters,
-        host_memory=question.host_memory,
-    )
+    return nodes, gpus // nodes
 
 
 def method_of(question: Question) -> tuple[Lora | Freeze | None, str]:
