@@ -3,8 +3,8 @@
 `nox -s conformance` runs all three, `nox -s "conformance(hf)"` one, and everything after `--` goes
 to `python -m conformance.run` (`--write`, `--only EXAMPLE`, `--target T`). `nox -s "oracle(hf-old)"`
 does the same for `python -m conformance.oracle`, which also has environments of older versions, and
-`nox -s "ds_configs(hf)"` for `python -m conformance.ds_configs`, and `nox -s "measure(hf)"` for
-`python -m conformance.planner`.
+`nox -s "ds_configs(hf)"` for `python -m conformance.ds_configs`, `nox -s "measure(hf)"` for
+`python -m conformance.planner`, and `nox -s "estimators(hf)"` for `python -m conformance.planner.estimators`.
 """
 
 from __future__ import annotations
@@ -121,3 +121,11 @@ def shapes(session: nox.Session, env: str) -> None:
 def measure(session: nox.Session, env: str) -> None:
     """What real engines hold and move, by part and by collective, against the recordings."""
     session.run(shared_environment(session, env), "-m", "conformance.planner", "--env", env, *session.posargs)
+
+
+@nox.session(venv_backend="none")
+@nox.parametrize("env", [nox.param(name, id=name) for name in MEASURED_ENVIRONMENTS])
+def estimators(session: nox.Session, env: str) -> None:
+    """DeepSpeed's own estimators on random inputs, against the recordings."""
+    python = shared_environment(session, env)
+    session.run(python, "-m", "conformance.planner.estimators", "--env", env, *session.posargs)

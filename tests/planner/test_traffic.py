@@ -13,7 +13,7 @@ from dsbridge.planner.gathering import Limits
 from dsbridge.planner.layout import CHECKPOINTED_GO, Layout
 from dsbridge.planner.parameters import parameters
 from dsbridge.planner.turns import NON_REENTRANT, REENTRANT, STAYING
-from tests.planner.measured import ENVIRONMENTS, layout, of_rank, release, rows
+from tests.planner.measured import MEASURED, layout, of_rank, release, rows
 
 
 def comparable(row: dict[str, Any]) -> bool:
@@ -35,7 +35,7 @@ def comparable(row: dict[str, Any]) -> bool:
 
 
 CASES = [
-    pytest.param(row, id=f"{env}-{row['id']}") for env in ENVIRONMENTS for row in rows(env) if comparable(row)
+    pytest.param(row, id=f"{env}-{row['id']}") for env in MEASURED for row in rows(env) if comparable(row)
 ]
 
 
