@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dsbridge.deepspeed.autotp import does, since
 from dsbridge.diagnostics import Code, Diagnostic, Fix, Severity
 from dsbridge.rules import Evidence
-from dsbridge.subjects.contract import Check, Example
+from dsbridge.subjects.contract import Check, Example, in_deepspeed
 from dsbridge.subjects.subject import Subject
 from dsbridge.subjects.tensor import degree
 from dsbridge.subjects.zero import said, whole
@@ -108,14 +108,11 @@ CHECKS = (
         fires=Example({"ds.json": _DS % (_TUNE % "true")}, _RUN),
         holds=Example({"ds.json": _DS % (_TUNE % "false")}, _RUN),
         evidence=(
-            Evidence(
-                "deepspeed",
-                "0.19.8",
+            in_deepspeed(
                 "runtime/engine.py",
                 "3657",
                 "if self.autotuning_enabled() and self.global_steps == (self.autotuning_end_profile_step() + "
                 "1):",
-                "",
             ),
         ),
     ),
@@ -127,13 +124,10 @@ CHECKS = (
         fires=Example({"ds.json": _DS % (_LOAD % "true")}, _RUN),
         holds=Example({"ds.json": _DS % (_LOAD % "false")}, _RUN),
         evidence=(
-            Evidence(
-                "deepspeed",
-                "0.19.8",
+            in_deepspeed(
                 "runtime/engine.py",
                 "4435",
                 "raise ValueError(f'Invalid for universal checkpoint: {latest_path} does not exist')",
-                "",
             ),
         ),
         pains=(9,),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from dsbridge.diagnostics import Code, Diagnostic, Severity
 from dsbridge.rules import Evidence, numbers
-from dsbridge.subjects.contract import Check, Example
+from dsbridge.subjects.contract import Check, Example, in_deepspeed
 from dsbridge.subjects.subject import Subject
 from dsbridge.subjects.zero import ZERO, said, stage, whole
 
@@ -107,13 +107,8 @@ CHECKS = (
         fires=Example({"ds.json": _DS % (3, _SIZE % 4)}, _SIX),
         holds=Example({"ds.json": _DS % (3, _SIZE % 2)}, _SIX),
         evidence=(
-            Evidence(
-                "deepspeed",
-                "0.19.8",
-                "utils/groups.py",
-                "944-945",
-                "_ensure_divisibility(world_size, zero_param_parallel_size_)",
-                "",
+            in_deepspeed(
+                "utils/groups.py", "944-945", "_ensure_divisibility(world_size, zero_param_parallel_size_)"
             ),
         ),
         pains=(36,),
@@ -126,14 +121,7 @@ CHECKS = (
         fires=Example({"ds.json": _DS % (3, _SIZE % 6)}, _SIX),
         holds=Example({"ds.json": _DS % (3, _SIZE % 2)}, _SIX),
         evidence=(
-            Evidence(
-                "deepspeed",
-                "0.19.8",
-                "utils/groups.py",
-                "944",
-                "zero_param_parallel_size_ = min(group_size, world_size)",
-                "",
-            ),
+            in_deepspeed("utils/groups.py", "944", "zero_param_parallel_size_ = min(group_size, world_size)"),
         ),
         pains=(36,),
     ),
@@ -145,14 +133,7 @@ CHECKS = (
         fires=Example({"ds.json": _DS % (2, '"zero_quantized_gradients": true')}),
         holds=Example({"ds.json": _DS % (3, '"zero_quantized_gradients": true')}),
         evidence=(
-            Evidence(
-                "deepspeed",
-                "0.19.8",
-                "runtime/engine.py",
-                "2769",
-                "all2all_process_group=self.local_all_to_all_group,",
-                "",
-            ),
+            in_deepspeed("runtime/engine.py", "2769", "all2all_process_group=self.local_all_to_all_group,"),
         ),
         pains=(36,),
     ),
@@ -173,13 +154,10 @@ CHECKS = (
                 "(__half*)input_vals.data_ptr(),",
                 "",
             ),
-            Evidence(
-                "deepspeed",
-                "0.19.8",
+            in_deepspeed(
                 "runtime/zero/partition_parameters.py",
                 "891",
                 "parameter would be reinterpreted bit-for-bit and silently corrupted.",
-                "",
             ),
         ),
         pains=(36,),

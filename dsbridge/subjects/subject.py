@@ -12,7 +12,7 @@ from dsbridge.deepspeed.layer import VERIFIED
 from dsbridge.diagnostics import Diagnostic, InputError
 from dsbridge.explaining import CODES as EXPLAINED
 from dsbridge.explaining import Explanation, explain_input
-from dsbridge.formats.document import Document, Path_
+from dsbridge.formats.document import Document
 from dsbridge.inputs import Input, installed
 from dsbridge.language import Expr, paths_in
 from dsbridge.parsing import Parsed, parse_input
@@ -375,8 +375,3 @@ def _new(refused: Refused, before: list[Refused]) -> bool:
     known = any(one.rule.code == refused.rule.code for one in before)
     own = {field.removeprefix("ds.") for field in refused.fields if field != "ds"}
     return not known and bool(own) and not seen.intersection(own)
-
-
-def ds_path(path: str) -> Path_:
-    """A dotted path of a DeepSpeed config in parts."""
-    return tuple(path.split("."))
