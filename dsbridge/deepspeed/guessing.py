@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from dsbridge.closeness import closest, same, word_by_word
 from dsbridge.deepspeed.known import ANY, Block, known_keys, releases_with
@@ -29,8 +30,10 @@ LONG = 8  # a name of so many letters is known by its beginning
 COMMON = 4
 
 
-def guess(name: str, block: Block, version: str) -> tuple[str, str]:
-    """The kind of mistake, and the dotted key to write instead; "" if nobody knows."""
+@lru_cache(maxsize=4096)
+def guess(name: str, path: str, version: str) -> tuple[str, str]:
+    """The kind of mistake, and the dotted key to write instead; "" if nobody knows. path: the block's."""
+    block = known_keys(version)[path]
     if as_written := same(name, block.keys):
         return "misspelt", _dotted(block, as_written)
     elsewhere = ALIASES.get(name, "")

@@ -107,7 +107,7 @@ class _Judge:
             if refused:
                 yield KeyFinding(path, "comment", True)
         elif block.unknown != "kept" or block.path in ASKED_LATER:
-            kind, instead = guess(path[-1], block, self.version)
+            kind, instead = guess(path[-1], block.path, self.version)
             if block.unknown != "kept" or kind == "misspelt":  # another's key may be kept for its own script
                 yield KeyFinding(path, kind, refused, instead)
 
