@@ -71,7 +71,7 @@ CHECKS = (
                 "mmengine",
                 "0.10.6",
                 "_strategy/deepspeed.py",
-                "402-405",
+                "401-404",
                 "engine, self.optim_wrapper.optimizer, *_ = deepspeed.initialize(",
                 "xtuner/config/scheduler-mmengine",
             ),
