@@ -42,7 +42,7 @@ def trained(a: Input, b: Input) -> Iterator[tuple[str, Any, Any, Meaning]]:
         left, right = parse_input(a), parse_input(b)
     except InputError:
         return  # one of them has no place in a spec
-    ours, theirs = _said(left), _said(right)
+    ours, theirs = said(left), said(right)
     steps = ours.get("training.max_steps")
     counted = isinstance(steps, int) and steps > 0 and steps == theirs.get("training.max_steps")
     for path in sorted(ours.keys() & theirs.keys()):
@@ -51,11 +51,15 @@ def trained(a: Input, b: Input) -> Iterator[tuple[str, Any, Any, Meaning]]:
     yield from _own(left, right)
 
 
-def _said(parsed: Parsed) -> dict[str, Any]:
-    """What a side says, and what its framework does unasked."""
+def said(parsed: Parsed, *, everything: bool = False) -> dict[str, Any]:
+    """What an input says by path of the spec, and what its framework does unasked.
+
+    everything: also of the layout, which the DeepSpeed config tells better.
+    """
     spec = parsed.input.spec or parsed.loaded.spec  # what is rendered leaves to a script, a spec says itself
-    said = {path: plain(value) for path, value in leaves(spec).items() if value is not AUTO}
-    return {path: value for path, value in {**parsed.silent, **said}.items() if path.startswith(_PARTS)}
+    own = {path: plain(value) for path, value in leaves(spec).items() if value is not AUTO}
+    found = {**parsed.silent, **own}
+    return found if everything else {k: v for k, v in found.items() if k.startswith(_PARTS)}
 
 
 def _meaning(path: str) -> Meaning:

@@ -81,15 +81,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Measure what DeepSpeed holds and moves.")
     parser.add_argument("--env", required=True)
     parser.add_argument("--case", default="", help="cases whose id contains this")
+    parser.add_argument("--exactly", default="", help="the case of this id alone")
+    parser.add_argument("--print", action="store_true", help="print the last line measured, as JSON")
     parser.add_argument("--write", action="store_true", help="store what is seen instead of comparing")
     parser.add_argument("--jobs", type=int, default=2, help="cases at a time")
     parser.add_argument("--logs", type=Path, help="keep what each rank printed")
     options = parser.parse_args()
     warm()
     chosen = [case for case in cases() if options.case in case["id"]]
+    if options.exactly:
+        chosen = [case for case in chosen if case["id"] == options.exactly]
     recorded, differ, started = recording.read(options.env), 0, time.monotonic()
     for case, seen in run_all(chosen, options.jobs, options.logs):
         line = measured(case, options.env, seen)
+        if options.print:
+            print(json.dumps(line), flush=True)
+            continue
         problem = told(recorded.get(case["id"]), line)
         recorded[case["id"]] = line
         differ += bool(problem)
@@ -98,6 +105,8 @@ def main() -> int:
         if options.write:
             store(options.env, recorded)
     took = time.monotonic() - started
+    if options.print:
+        return 0 if chosen else 1
     print(f"{len(chosen) - differ} of {len(chosen)} cases as recorded, {took:.0f} s", flush=True)
     if options.write:
         return 0

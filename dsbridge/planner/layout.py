@@ -6,33 +6,24 @@ from typing import NamedTuple
 
 Release = tuple[int, int, int]
 NEWEST: Release = (0, 19, 8)
-# The first release with each behaviour. Those after "between" were seen in runs of the later release and
-# not of the
-# earlier one; the others were found in the sources of the releases and seen in runs on both sides.
-WHOLE_BF16: Release = (
-    0,
-    17,
-    6,
-)  # stage 0 in bf16 is no longer BF16_Optimizer: `DDP_BFLOAT16`, runtime/engine.py
-TELLS_BF16_APART: Release = (
-    0,
-    18,
-    5,
-)  # `DDP_BFLOAT16 = "bf16"` was the name of BF16_Optimizer's case as well
+# The first release with each behaviour: found in the sources, and seen in runs of the releases on both sides
+# (`tests/recorded/planner/measured/`, releases.jsonl where they are neighbours).
+# stage 0 in bf16 is no longer BF16_Optimizer: `DDP_BFLOAT16`, runtime/engine.py
+WHOLE_BF16: Release = (0, 17, 6)
+# `DDP_BFLOAT16 = "bf16"` was the name of BF16_Optimizer's case as well
+TELLS_BF16_APART: Release = (0, 18, 5)
 PADS_AT_BOUNDARY: Release = (0, 17, 6)  # `all_grad_tensors`, runtime/zero/stage_1_and_2.py
 COPY_ON_HOST: Release = (0, 17, 0)  # `param_buffer_of_bit16_for_cpu_offload_groups`, same file
 LOW_MASTER: Release = (0, 18, 3)  # `bf16_master_weights_and_grads`; older releases read past the key
 COMPACT_FP32: Release = (0, 19, 8)  # `_build_compact_grad_partition_buffer`, runtime/zero/stage_1_and_2.py
-CLEARS_AFTER_STEP: Release = (0, 19, 8)  # between 0.18.4 and this: stage 0 keeps its 16-bit gradients
-STAGE1_OFF_HOST: Release = (0, 19, 8)  # between 0.18.4 and this: stage 1 sums on the host no more
-RELEASES_FIRST: Release = (0, 19, 8)  # between 0.18.4 and this: stage 3 lets go of the first module at once
+CLEARS_AFTER_STEP: Release = (0, 18, 6)  # before, stage 0 keeps its 16-bit gradients
+STAGE1_OFF_HOST: Release = (0, 19, 0)  # before, stage 1 sums on the host; 0.18.7 to 0.18.9 did not run
+RELEASES_FIRST: Release = (0, 19, 3)  # stage 3 lets go of the first module at once
 STAGE1_CLEARS: Release = (0, 16, 5)  # `clear_lp_grads(set_to_none=True)`, runtime/bf16_optimizer.py
-CHECKPOINTED_GO: Release = (
-    0,
-    16,
-    9,
-)  # between 0.16.2 and this: before, checkpointed layers all stay gathered
-CUTS_HEAD: Release = (0, 19, 8)  # between 0.18.4 and this: AutoTP splits the head and a tied embedding
+CHECKPOINTED_GO: Release = (0, 16, 8)  # before, checkpointed layers all stay gathered
+AUTOTP: Release = (0, 16, 4)  # `autotp_size`, runtime/tensor_parallel/config.py
+ULYSSES: Release = (0, 17, 0)  # `UlyssesSPAttentionHF`, runtime/sequence_parallel/ulysses_sp.py
+CUTS_HEAD: Release = (0, 19, 6)  # AutoTP splits the head and a tied embedding
 
 
 class Layout(NamedTuple):

@@ -21,8 +21,18 @@ def model_shape(model: str | Path | Mapping[str, Any], transformers: str | None 
     not given.
     What cannot be counted raises `ShapeError`, which says what would do.
     """
+    name, keys = model_config(model)
+    return from_config(keys, name, transformers)
+
+
+def model_config(model: str | Path | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """The name and the keys of a config.json, for what `model_shape` takes; "" if nothing names it.
+
+    Raises:
+        ShapeError: it is not there.
+    """
     if isinstance(model, Mapping):
-        return from_config(model, transformers=transformers)
+        return "", model
     path = Path(model)
     if path.is_dir():
         path = path / "config.json"
@@ -33,8 +43,8 @@ def model_shape(model: str | Path | Mapping[str, Any], transformers: str | None 
                 f"no config.json in {path.parent} ({shown})", "give the folder of a whole checkpoint"
             )
     if path.is_file():
-        return from_config(_read(path), _named(path), transformers)
-    return _from_catalogue(str(model), transformers)
+        return _named(path), _read(path)
+    return _from_catalogue(str(model))
 
 
 def _named(path: Path) -> str:
@@ -52,7 +62,7 @@ def _read(path: Path) -> Mapping[str, Any]:
     return found
 
 
-def _from_catalogue(name: str, transformers: str | None) -> ModelShape:
+def _from_catalogue(name: str) -> tuple[str, Mapping[str, Any]]:
     found = find(name)
     if found is None:
         close = near(name)
@@ -62,4 +72,4 @@ def _from_catalogue(name: str, transformers: str | None) -> ModelShape:
             f"{hint} the path of its config.json (docs/reference/models.md lists the catalogue)",
         )
     full, entry = found
-    return from_config(entry.config, full, transformers)
+    return full, entry.config

@@ -57,7 +57,7 @@ LEVELS = (
     {"prediction", "building", "filling", "verification", "faithful", "optimizing"},
     {"migrating"},
     {"sides", "trained"},
-    {"differing"},
+    {"differing", "planning"},
     {"subjects"},
     {"checks"},
     {"checking"},

@@ -10,6 +10,8 @@ from dsbridge.planner.layout import CHECKPOINTED_GO, Layout
 from tests.conftest import ROOT
 
 ENVIRONMENTS = ("hf", "llamafactory", "hf-old", "xtuner")
+# and the releases on both sides of a change (conformance/planner/releases.py)
+MEASURED = (*ENVIRONMENTS, "releases")
 DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 PARTS = (
     "parameters",

@@ -8,11 +8,9 @@ import pytest
 
 from dsbridge.planner import states
 from dsbridge.planner.layout import Layout
-from tests.planner.measured import ENVIRONMENTS, counted, layout, rows
+from tests.planner.measured import MEASURED, counted, layout, rows
 
-CASES = [
-    pytest.param(row, id=f"{env}-{row['id']}") for env in ENVIRONMENTS for row in rows(env) if "seen" in row
-]
+CASES = [pytest.param(row, id=f"{env}-{row['id']}") for env in MEASURED for row in rows(env) if "seen" in row]
 
 
 def without_counters(part: str, seen: int, said: int, counters: int) -> int:

@@ -9,7 +9,7 @@ import pytest
 
 from dsbridge.planner import traffic
 from dsbridge.planner.layout import Layout
-from tests.planner.measured import ENVIRONMENTS, layout, of_rank, release, rows
+from tests.planner.measured import MEASURED, layout, of_rank, release, rows
 
 
 def comparable(row: dict[str, Any]) -> bool:
@@ -25,7 +25,7 @@ def comparable(row: dict[str, Any]) -> bool:
 
 
 CASES = [
-    pytest.param(row, id=f"{env}-{row['id']}") for env in ENVIRONMENTS for row in rows(env) if comparable(row)
+    pytest.param(row, id=f"{env}-{row['id']}") for env in MEASURED for row in rows(env) if comparable(row)
 ]
 
 

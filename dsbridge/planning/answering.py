@@ -1,0 +1,112 @@
+"""The plan pass: a question, and perhaps the user's own files, to an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from dsbridge.planner import estimators
+from dsbridge.planner.candidates import Wanted
+from dsbridge.planner.errors import PlanError
+from dsbridge.planner.loading import model_config
+from dsbridge.planner.search import Weighed, distinct, search, weigh
+from dsbridge.planning.given import Own, own
+from dsbridge.planning.question import Question, job_of, nodes_of, over, refused, shape_of
+from dsbridge.planning.specs import whole_spec
+from dsbridge.planning.telling import Plan
+from dsbridge.reading import Files
+
+
+class Asked(NamedTuple):
+    """A command line: its options, and the input that it names. facts, versions: as for explain."""
+
+    question: Question
+    wanted: Wanted
+    files: Files
+    given: Sequence[str] = ()
+    command: Sequence[str] = ()
+    target: str = ""
+    facts: Mapping[str, Any] = {}
+    versions: Mapping[str, str] = {}
+
+
+class Estimated(NamedTuple):
+    """One stage of DeepSpeed's estimators: what they print, and the rows."""
+
+    stage: int
+    text: str
+    rows: tuple[estimators.Estimate, ...]
+
+
+def answer(asked: Asked) -> Plan:
+    """The layouts of what is asked, best first, and the user's own.
+
+    Raises:
+        InputError: the question makes no sense, or the input cannot be read.
+    """
+    theirs = _own(asked)
+    question = over(asked.question, theirs.question)
+    try:
+        job, assumed = job_of(question)
+        given = weigh(job, theirs.candidate) if theirs.candidate else None
+        found = search(job, asked.wanted)
+    except PlanError as error:
+        raise refused(error) from error
+    name = question.name or ""
+    return Plan(job, found, given, name, (*theirs.diagnostics, *assumed))
+
+
+def estimates(asked: Asked) -> list[Estimated]:
+    """What DeepSpeed's own estimators say of the model on these GPUs, stage 2 and 3.
+
+    Raises:
+        InputError: the model or the number of GPUs is not said.
+    """
+    question = over(asked.question, _own(asked).question)
+    try:
+        shape = shape_of(question)
+        nodes, per_node = nodes_of(question)
+    except PlanError as error:
+        raise refused(error) from error
+    total, largest = shape.total, shape.largest_module[1]
+    found = list(estimators.rows(total, largest, per_node, nodes))
+    return [
+        Estimated(stage, estimators.printed(stage, total, largest, per_node, nodes),
+                  tuple(row for row in found if row.stage == stage))
+        for stage in (2, 3)
+    ]  # fmt: skip
+
+
+def _own(asked: Asked) -> Own:
+    if not asked.given and not asked.command:
+        return Own(Question(), None)
+    facts = dict(asked.facts)
+    if asked.question.model is not None:
+        try:
+            facts["model"] = model_config(asked.question.model)[1]
+        except PlanError as error:
+            raise refused(error) from error
+    return own(
+        asked.files, asked.given, asked.command, target=asked.target, facts=facts, versions=asked.versions
+    )
+
+
+def shown(plan: Plan, top: int, *, everything: bool = False) -> list[Weighed]:
+    """The user's own layout, and the best `top` others, one of each kind unless everything is asked."""
+    others = plan.found.ranked if everything else distinct(plan.found.ranked)
+    same = plan.given.candidate if plan.given else None
+    best = [one for one in others if one.candidate != same][:top]
+    return [plan.given, *best] if plan.given else best
+
+
+def chosen_spec(plan: Plan) -> dict[str, Any]:
+    """The spec of the best layout.
+
+    Raises:
+        InputError: none fits.
+    """
+    best = plan.found.best
+    if best is None:
+        error = PlanError("no layout fits, so there is no spec to write", "see what dsbridge plan tells")
+        raise refused(error)
+    return whole_spec(plan.job, best.candidate, plan.name)

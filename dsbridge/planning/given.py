@@ -1,0 +1,213 @@
+"""The user's own files or command as a question to plan, and the layout that they ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from dsbridge.diagnostics import Code, Diagnostic, Severity
+from dsbridge.explaining import explain_input
+from dsbridge.inputs import Input, read_input
+from dsbridge.parsing import parse_input
+from dsbridge.planner.candidate import FULL, NONE, NOWHERE, Candidate, Knobs
+from dsbridge.planner.catalogue import find
+from dsbridge.planner.job import EAGER, FLASH
+from dsbridge.planning.question import Question
+from dsbridge.planning.specs import ZERO_KEYS
+from dsbridge.plugins import registry
+from dsbridge.prediction import is_spec
+from dsbridge.reading import Files
+from dsbridge.spec.leaves import leaves, plain
+from dsbridge.spec.load import load_file
+from dsbridge.trained import said
+from dsbridge.trees import lookup
+from dsbridge.values import AUTO, UNSET
+
+NO_LAYOUT = Code("PN003", "no-layout-given", Severity.INFO, "The input leaves its own layout open.")
+CODES = (NO_LAYOUT,)
+
+Values = Mapping[str, Any]
+
+
+class Own(NamedTuple):
+    """What files say: the question, and their layout (None where they leave it open)."""
+
+    question: Question
+    candidate: Candidate | None
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+def own(
+    files: Files,
+    given: Sequence[str],
+    command: Sequence[str] = (),
+    *,
+    target: str = "",
+    facts: Values | None = None,
+    versions: Mapping[str, str] | None = None,
+) -> Own:
+    """Read the input. facts: as for explain; `model` holds the keys of a config.json.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    if len(given) == 1 and is_spec(files, given[0]):
+        spec = load_file(files.folder / given[0]).spec
+        values = {path: plain(value) for path, value in leaves(spec).items() if value is not AUTO}
+        question = _question(values)
+        question = question._replace(model=config_of(files, question.model) or question.model)
+        return _layout(question, values, _spec_zero(values), _spec_batch(values))
+    facts = dict(facts or {})
+    found = read_input(registry(), files, given, command, target, facts, versions)
+    values = said(parse_input(found), everything=True)
+    question = _question(values)
+    config = facts.get("model") or config_of(files, question.model)
+    if config and "model" not in facts:
+        # what a framework fills from the model's sizes
+        found = read_input(registry(), files, given, command, target, {**facts, "model": config}, versions)
+    return _of_run(question._replace(model=config or question.model), values, found)
+
+
+def config_of(files: Files, model: str | Mapping[str, Any] | None) -> Values | None:
+    """The keys of a model's config.json: given, beside the user's files, or of the catalogue."""
+    if model is None or isinstance(model, Mapping):
+        return model
+    beside = f"{model.rstrip('/')}/config.json"
+    if files.has(beside) and isinstance(config := files.json(beside).value, Mapping):
+        return config
+    entry = find(model)
+    return entry[1].config if entry else None
+
+
+def _of_run(question: Question, values: Values, found: Input) -> Own:
+    explained = explain_input(found, registry())
+    world = explained.facts.get("world_size")
+    local = explained.facts.get("local_world_size")
+    question = question._replace(
+        gpus=world if isinstance(world, int) else question.gpus,
+        nodes=world // local if isinstance(world, int) and isinstance(local, int) else question.nodes,
+        deepspeed=explained.versions.get("deepspeed"),
+        transformers=explained.versions.get("transformers"),
+    )
+    if explained.outcome == "refused" or not isinstance(explained.config, Mapping):
+        why = "DeepSpeed is not used" if explained.outcome != "refused" else "it would be refused"
+        note = NO_LAYOUT(f"the input's own layout is not weighed: {why}", hint="dsbridge explain tells more.")
+        return Own(question, None, (note,))
+    config = explained.config
+    zero = lookup(config, "zero_optimization")
+    degrees = {
+        "parallelism.tp": lookup(config, "tensor_parallel.autotp_size"),
+        "parallelism.ulysses": lookup(config, "sequence_parallel_size"),
+    }
+    known = {path: value for path, value in degrees.items() if isinstance(value, int)}
+    formats: dict[str, Any] = {
+        "accumulate": lookup(config, "data_types.grad_accum_dtype"),
+        "dtype": next((d for d in ("bf16", "fp16") if lookup(config, f"{d}.enabled") is True), "fp32"),
+        "low_master": lookup(config, "bf16.bf16_master_weights_and_grads"),
+        "low_states": lookup(config, "bf16.bf16_optimizer_states"),
+    }
+    told: dict[str, Any] = {k: v for k, v in formats.items() if isinstance(v, str | bool)}
+    question = question._replace(**told)
+    zero = zero if isinstance(zero, Mapping) else {}
+    batch = (explained.batch.get("micro_per_gpu"), explained.batch.get("accumulation"))
+    return _layout(question, {**values, **known}, zero, batch, explained.batch.get("global"))
+
+
+def _spec_zero(values: Values) -> dict[str, Any]:
+    """The spec's zero part in DeepSpeed's shape, whose names it shares."""
+    zero: dict[str, Any] = {}
+    for path, value in values.items():
+        if path.startswith("zero."):
+            at, names = zero, path.split(".")[1:]
+            for name in names[:-1]:
+                at = at.setdefault(name, {})
+            at[names[-1]] = value
+    return zero
+
+
+def _spec_batch(values: Values) -> tuple[Any, Any]:
+    return values.get("batch.micro_per_gpu"), values.get("batch.accumulation")
+
+
+def _layout(
+    question: Question, values: Values, zero: Values, batch: tuple[Any, Any], whole: Any = None
+) -> Own:
+    """The layout, with the numbers of its batch; what is missing is told."""
+    tp, ulysses = values.get("parallelism.tp", 1), values.get("parallelism.ulysses", 1)
+    replicas = question.gpus // (tp * ulysses) if question.gpus else None
+    micro, accumulation = (n if isinstance(n, int) else None for n in batch)
+    whole = whole if isinstance(whole, int) else values.get("batch.global")
+    if replicas and isinstance(whole, int):
+        micro = micro or (whole // replicas // accumulation if accumulation else None)
+        accumulation = accumulation or (whole // replicas // micro if micro else None)
+    if micro and accumulation and replicas:
+        question = question._replace(global_batch=micro * accumulation * replicas)
+    elif isinstance(whole, int):
+        question = question._replace(global_batch=whole)
+    missing = [
+        name
+        for name, value in (("the micro batch", micro), ("the number of GPUs", question.gpus))
+        if not value
+    ]
+    if missing:
+        message = f"the input's own layout is not weighed: it does not say {' and '.join(missing)}"
+        return Own(question, None, (NO_LAYOUT(message, hint="Say it with a flag, or plan without it."),))
+    assert micro is not None
+    stage = zero.get("stage", 0)
+    candidate = Candidate(
+        stage=stage if isinstance(stage, int) else 0,
+        micro=micro,
+        accumulation=accumulation or 1,
+        tp=tp,
+        ulysses=ulysses,
+        offload_optimizer=_device(zero, "offload_optimizer"),
+        offload_param=_device(zero, "offload_param"),
+        checkpointing=FULL if values.get("training.gradient_checkpointing") is True else NONE,
+        knobs=_knobs(zero),
+    )
+    return Own(question, candidate)
+
+
+def _device(zero: Values, name: str) -> str:
+    block = zero.get(name)
+    device = block.get("device") if isinstance(block, Mapping) else None
+    return device if isinstance(device, str) and device != "none" else NOWHERE
+
+
+def _knobs(zero: Values) -> Knobs:
+    usual, found = Knobs(), dict[str, Any]()
+    for knob, key in ZERO_KEYS.items():
+        value = zero.get(key, UNSET)
+        if isinstance(value, bool | int | float):
+            found[knob] = value if isinstance(value, bool) else int(value)
+    if zero.get("use_multi_rank_bucket_allreduce") is False:
+        found["per_owner"] = True
+    return usual._replace(**found)
+
+
+def _question(values: Values) -> Question:
+    get = values.get
+    model, targets = get("model.name_or_path"), get("finetuning.target_modules")
+    nodes, per_node = get("cluster.nodes"), get("cluster.gpus_per_node")
+    attention = get("model.attention")
+    return Question(
+        model=str(model) if model else None,
+        name=str(model) if model else None,
+        gpus=per_node * (nodes or 1) if per_node else None,
+        nodes=nodes,
+        gpu=get("cluster.gpu"),
+        intra=get("cluster.interconnect.intra"),
+        inter=get("cluster.interconnect.inter"),
+        method=get("finetuning.method"),
+        rank=get("finetuning.rank"),
+        targets=tuple(targets) if isinstance(targets, list | tuple) else targets,
+        dora=get("finetuning.use_dora"),
+        layers=get("finetuning.trainable_layers"),
+        bits=get("finetuning.quantization_bits"),
+        kind=get("finetuning.quantization_type"),
+        double=get("finetuning.double_quantization"),
+        sequence=get("training.sequence_length"),
+        dtype=get("precision.dtype"),
+        accumulate=get("precision.grad_accumulation_dtype"),
+        attention=None if attention is None else EAGER if attention == "eager" else FLASH,
+    )

@@ -1,0 +1,114 @@
+"""Why a layout was chosen: DeepSpeed's own ladder, rung by rung, and what the rungs move."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from dsbridge.planner.candidate import CPU, FULL, NOWHERE, NVME, Candidate
+from dsbridge.planner.search import FITS, TOO_LARGE, Found, Weighed
+
+GIB = 2**30
+
+
+class Rung(NamedTuple):
+    """A way of sharding, with its smallest layout and its fastest that fits (None where none does)."""
+
+    name: str
+    smallest: Weighed
+    fastest: Weighed | None
+
+
+def kind_of(candidate: Candidate) -> tuple[int, str, str, int, int]:
+    """What two layouts of one rung share."""
+    c = candidate
+    return c.stage, c.offload_optimizer, c.offload_param, c.tp, c.ulysses
+
+
+def name_of(candidate: Candidate) -> str:
+    """A way of sharding in words: "stage 3, optimizer on cpu"."""
+    parts = [f"stage {candidate.stage}"]
+    if candidate.tp > 1:
+        parts.append(f"tp {candidate.tp}")
+    if candidate.ulysses > 1:
+        parts.append(f"ulysses {candidate.ulysses}")
+    if candidate.offload_param != NOWHERE and candidate.offload_param == candidate.offload_optimizer:
+        parts.append(f"optimizer and parameters on {candidate.offload_param}")
+    else:
+        if candidate.offload_optimizer != NOWHERE:
+            parts.append(f"optimizer on {candidate.offload_optimizer}")
+        if candidate.offload_param != NOWHERE:
+            parts.append(f"parameters on {candidate.offload_param}")
+    return ", ".join(parts)
+
+
+def rungs(found: Sequence[Weighed]) -> list[Rung]:
+    """From what slows least to what saves most, as DeepSpeed's guide climbs."""
+    groups: dict[tuple[int, str, str, int, int], list[Weighed]] = {}
+    for one in found:
+        groups.setdefault(kind_of(one.candidate), []).append(one)
+    made = [
+        Rung(
+            name_of(group[0].candidate),
+            min(group, key=lambda one: one.memory.peak.total),
+            next((one for one in group if one.verdict == FITS), None),  # they are ranked
+        )
+        for group in groups.values()
+    ]
+    return sorted(made, key=lambda rung: _height(rung.smallest.candidate))
+
+
+_PLACES = (NOWHERE, CPU, NVME)
+
+
+def _height(c: Candidate) -> tuple[int, ...]:
+    offloads = (_PLACES.index(c.offload_optimizer), _PLACES.index(c.offload_param))
+    return (sum(offloads), *offloads, c.stage, c.ulysses, c.tp)
+
+
+def story(found: Found) -> Iterator[str]:
+    """The ladder in sentences, one a rung, and the comparison with stage 3."""
+    every = rungs(found.ranked)
+    best = found.best
+    for rung in every:
+        yield _sentence(rung, best)
+    if best is not None:
+        yield from _against_stage_3(best, every)
+
+
+def _sentence(rung: Rung, best: Weighed | None) -> str:
+    small = rung.smallest
+    if rung.fastest is None:
+        how = "" if small.candidate.checkpointing != FULL else " and checkpointing"
+        at = f"even with a micro batch of {small.candidate.micro}{how}"
+        if small.verdict == TOO_LARGE:
+            return (
+                f"{rung.name}: too large by {small.lacking / GIB:.1f} GiB, {at} ({', '.join(small.reasons)})"
+            )
+        return f"{rung.name}: may fit, {-small.lacking / GIB:.1f} GiB are left by the best guess, {at}"
+    fast = rung.fastest
+    time = fast.time.total
+    chosen = "; this is the fastest" if best is not None and fast is best else ""
+    spare = (small_room(fast)) / GIB
+    return (
+        f"{rung.name}: fits with {spare:.1f} GiB to spare, {time.low:.2g} to {time.high:.2g} s a step{chosen}"
+    )
+
+
+def small_room(one: Weighed) -> float:
+    """Bytes that are left at the peak by the best guess."""
+    return -one.lacking
+
+
+def _against_stage_3(best: Weighed, every: Sequence[Rung]) -> Iterator[str]:
+    third = next((rung for rung in every if kind_of(rung.smallest.candidate) == (3, "", "", 1, 1)), None)
+    if third is None or best.candidate.stage == 3:
+        return
+    other = third.fastest or third.smallest
+    for place, ours, theirs in (
+        ("between nodes", best.communication.between, other.communication.between),
+        ("inside a node", best.communication.inside, other.communication.inside),
+    ):
+        if ours and theirs:
+            more, ratio = ("fewer", theirs / ours) if theirs >= ours else ("more", ours / theirs)
+            yield f"{name_of(best.candidate)} moves {ratio:.1f} x {more} bytes {place} than stage 3"
