@@ -4,7 +4,8 @@
 to `python -m conformance.run` (`--write`, `--only EXAMPLE`, `--target T`). `nox -s "oracle(hf-old)"`
 does the same for `python -m conformance.oracle`, which also has environments of older versions, and
 `nox -s "ds_configs(hf)"` for `python -m conformance.ds_configs`, `nox -s "measure(hf)"` for
-`python -m conformance.planner`, and `nox -s "estimators(hf)"` for `python -m conformance.planner.estimators`.
+`python -m conformance.planner`, `nox -s "stepping(hf)"` and `nox -s "estimators(hf)"` for the modules of that
+name there.
 """
 
 from __future__ import annotations
@@ -121,6 +122,14 @@ def shapes(session: nox.Session, env: str) -> None:
 def measure(session: nox.Session, env: str) -> None:
     """What real engines hold and move, by part and by collective, against the recordings."""
     session.run(shared_environment(session, env), "-m", "conformance.planner", "--env", env, *session.posargs)
+
+
+@nox.session(venv_backend="none")
+@nox.parametrize("env", [nox.param(name, id=name) for name in MEASURED_ENVIRONMENTS])
+def stepping(session: nox.Session, env: str) -> None:
+    """What an optimizer step of real engines allocates at most, against the recordings."""
+    python = shared_environment(session, env)
+    session.run(python, "-m", "conformance.planner.stepping", "--env", env, *session.posargs)
 
 
 @nox.session(venv_backend="none")

@@ -3,6 +3,7 @@ gives."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -46,9 +47,8 @@ def _rank(case: dict[str, Any], rank: int, port: int, folder: Path) -> None:
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.environ.update(environment(rank, case["world"], port))
-        from conformance.planner.child import main
-
-        main(case, folder)
+        child = importlib.import_module(case.get("child", "conformance.planner.child"))
+        child.main(case, folder)
         code = 0
     except BaseException as error:
         traceback.print_exc()

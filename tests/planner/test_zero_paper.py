@@ -47,6 +47,30 @@ def test_figure_1() -> None:
     assert [zero_paper.printed(size, "1.0") for size in found] == ["120.0", "31.4", "16.6", "1.9"]
 
 
+# table 2: model parallelism, and the largest model in billions on 32 GB without ZeRO, at stages 1, 2 and 3
+TABLE_2 = {
+    1: "2 7.6 14.4 128",
+    2: "4 15.2 28.8 256",
+    4: "8 30.4 57.6 512",
+    8: "16 60.8 115.2 1024",
+    16: "32 121.6 230.4 2048",
+}
+
+
+@pytest.mark.parametrize("parallel", list(TABLE_2))
+def test_the_largest_models_of_table_2(parallel: int) -> None:
+    # 64 devices for each part; the paper multiplies what it has rounded, and calls 512 half a trillion
+    for stage, cell in enumerate(TABLE_2[parallel].split()):
+        each = Decimal(32) / (zero_paper.states(10**9, 64, stage) / 10**9)
+        assert parallel * round(each, 1) == Decimal(cell)
+
+
+def test_the_table_of_xtuners_guide() -> None:
+    # 7B on 8 GPUs, docs/en/acceleration/deepspeed.rst of v0.1.23
+    found = [zero_paper.states(7_000_000_000, 8, stage) / 10**9 for stage in (1, 2, 3)]
+    assert found == [Decimal("38.5"), Decimal("26.25"), 14]
+
+
 @pytest.mark.parametrize("devices", [1, 2, 64])
 def test_the_formulas_of_adam(devices: int) -> None:
     x = 1_000_000 * devices

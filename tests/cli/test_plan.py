@@ -1,0 +1,133 @@
+"""`dsbridge plan` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+
+Run = Callable[..., Any]
+SCHEMA = json.loads((ROOT / "docs" / "reference" / "schemas" / "plan.schema.json").read_text())
+LLAMA = ("--model", "meta-llama/Llama-3.1-8B", "--gpu", "h100-80gb")
+EIGHT = (*LLAMA, "--gpus", "8", "--sequence-length", "4096", "--global-batch", "64")
+
+
+def planned(dsbridge: Run, *words: object) -> Any:
+    outcome = dsbridge("plan", *words, "--format", "json")
+    assert outcome.code == 0, outcome.err
+    jsonschema.validate(outcome.json, SCHEMA)
+    return outcome.json
+
+
+def test_the_answer_follows_its_schema_and_adds_up(dsbridge: Run) -> None:
+    found = planned(dsbridge, *EIGHT, "--all")
+    assert found["model"]["parameters"] == {
+        "total": 8030261248, "trainable": 8030261248, "frozen": 0, "active": 8030261248,
+    }  # fmt: skip
+    assert found["looked_at"] == len(found["layouts"]) or len(found["layouts"]) == 8
+    for layout in found["layouts"]:
+        for place in ("gpu", "host", "nvme"):
+            parts = dict(layout["memory"][place])
+            assert parts.pop("total") == sum(parts.values())
+        low, high = layout["memory"]["gpu_range"]
+        assert low <= layout["memory"]["gpu"]["total"] <= high
+        room = found["cluster"]["gpu_memory"]
+        assert layout["fits"] == (high <= room)
+        batch, parallel = layout["spec"]["batch"], layout["spec"]["parallelism"]
+        ranks = 8 // parallel["tp"] // parallel["ulysses"]
+        assert batch["micro_per_gpu"] * batch["accumulation"] * ranks == 64
+
+
+def test_the_best_is_a_spec_that_renders_and_plans_again(dsbridge: Run, tmp_path: Path) -> None:
+    spec = tmp_path / "dsbridge.yaml"
+    outcome = dsbridge("plan", *EIGHT, "--write", spec)
+    assert outcome.code == 0
+    assert f"wrote {spec}" in outcome.out
+    best = planned(dsbridge, *EIGHT)["best"]
+    assert yaml.safe_load(spec.read_text()) == best
+    again = planned(dsbridge, spec)
+    first = again["layouts"][0]
+    assert first["given"]
+    assert first["spec"]["zero"] == best["zero"]
+    assert first["spec"]["batch"] == best["batch"]
+    assert first["fits"]
+    for target in ("llamafactory", "trainer", "accelerate", "xtuner", "deepspeed"):
+        rendered = dsbridge("render", spec, "--target", target)
+        assert rendered.code == 0 or target == "xtuner", rendered.err
+
+
+@pytest.mark.parametrize(
+    ("words", "problem", "hint"),
+    [
+        ((*LLAMA, "--gpus", "0"), "0 GPUs", "Give 1 or more"),
+        ((*LLAMA, "--gpus", "9", "--nodes", "2"), "9 GPUs do not divide into 2 nodes", "--nodes"),
+        ((*EIGHT, "--tp", "3"), "tp 3 cannot be trained", "Leave it out"),
+        ((*EIGHT[:-4], "--sequence-length", "0"), "a sequence length of 0", "2048"),
+        (("--model", "Llama-9", "--gpu", "h100", "--gpus", "8"), "'Llama-9'", "did you mean"),
+        (("--model", "Qwen2.5-7B", "--gpu", "h1000", "--gpus", "8"), "h1000", "h100"),
+        (("--model", "Qwen2.5-7B", "--gpus", "8"), "no GPU is named", "--gpu"),
+        (("--gpus", "8", "--gpu", "h100-80gb"), "no model is named", "--model"),
+        ((*EIGHT, "--interconnect", "nvlink99"), "nvlink99", "nvlink"),
+        ((*EIGHT, "--method", "lora", "--lora-rank", "0"), "rank", "whole number above 0"),
+        ((*LLAMA, "--gpus", "8", "--global-batch", "7"), "no layout is left", "global batch"),
+    ],
+)
+def test_what_makes_no_sense_is_told_with_what_would(
+    dsbridge: Run, words: tuple[str, ...], problem: str, hint: str
+) -> None:
+    outcome = dsbridge("plan", *words)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert problem in outcome.err
+    assert hint in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+def test_a_file_that_is_there_is_not_replaced(dsbridge: Run, tmp_path: Path) -> None:
+    spec = tmp_path / "dsbridge.yaml"
+    spec.write_text("mine: 1\n")
+    assert dsbridge("plan", *EIGHT, "--write", spec).code == 2
+    assert spec.read_text() == "mine: 1\n"
+    assert dsbridge("plan", *EIGHT, "--write", spec, "--force").code == 0
+    assert yaml.safe_load(spec.read_text())["version"] == 1
+
+
+def test_no_spec_is_written_where_nothing_fits(dsbridge: Run, tmp_path: Path) -> None:
+    spec = tmp_path / "dsbridge.yaml"
+    words = ("--model", "Llama-3.1-70B", "--gpu", "a100-40gb", "--gpus", "1", "--sequence-length", "8192",
+             "--offload-optimizer", "none", "--offload-param", "none")  # fmt: skip
+    outcome = dsbridge("plan", *words, "--write", spec)
+    assert outcome.code == 2
+    assert "no layout fits" in outcome.err
+    assert not spec.exists()
+    told = dsbridge("plan", *words)
+    assert told.code == 0
+    assert "No layout fits" in told.out
+    assert planned(dsbridge, *words)["best"] is None
+
+
+def test_the_users_own_files_come_first(dsbridge: Run, in_root: Path) -> None:
+    found = planned(dsbridge, "examples/zero2-lora/dsbridge.yaml", "--gpu", "a100-80gb")
+    assert found["layouts"][0]["given"]
+    assert found["layouts"][0]["spec"]["zero"]["stage"] == 2
+
+
+def test_every_part_is_explained(dsbridge: Run) -> None:
+    outcome = dsbridge("plan", *EIGHT, "--explain")
+    assert "part by part" in outcome.out
+    assert "runtime/zero/" in outcome.out
+
+
+def test_like_deepspeed_is_what_its_guide_prints(dsbridge: Run) -> None:
+    words = ("--model", "Llama-3.1-8B", "--gpus", "8", "--like", "deepspeed")
+    outcome = dsbridge("plan", *words)
+    assert outcome.code == 0
+    assert "18.78GB" in outcome.out
+    rows = dsbridge("plan", *words, "--format", "json").json["estimates"]
+    assert any(row["gpu"] == 2 * 8030261248 + 18 * 8030261248 // 8 for row in rows)
