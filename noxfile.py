@@ -127,8 +127,9 @@ def measure(session: nox.Session, env: str) -> None:
 @nox.session(venv_backend="none")
 @nox.parametrize("env", [nox.param(name, id=name) for name in MEASURED_ENVIRONMENTS])
 def stepping(session: nox.Session, env: str) -> None:
-    """What an optimizer step of real engines allocates at most, against the recordings."""
+    """What an optimizer step of real engines, and a loss, allocate at most, against the recordings."""
     python = shared_environment(session, env)
+    session.run(python, "-m", "conformance.planner.losses", "--env", env, *session.posargs)
     session.run(python, "-m", "conformance.planner.stepping", "--env", env, *session.posargs)
 
 
