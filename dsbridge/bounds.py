@@ -27,6 +27,7 @@ class Bounds:
     def __init__(self, given: Iterable[str] = (), command: Sequence[str] = ()) -> None:
         self.folders: set[str] = set()
         self.files: set[str] = set()
+        self._reals: dict[Path, str] = {}
         for name in given:
             if not self._named(name):
                 command = (*command, *_words([name]))  # a command in quotes
@@ -40,10 +41,16 @@ class Bounds:
                 self.folders.add(_real(path))
             elif name and path.exists():
                 self.files.add(_real(path))
-                self.folders.add(_real(path.parent))
+                self.folders.add(self._folder(path.parent))
             return path.exists()
         except (OSError, ValueError):
             return False
+
+    def _folder(self, path: Path) -> str:
+        """Its real path; many files lie in one."""
+        if path not in self._reals:
+            self._reals[path] = _real(path)
+        return self._reals[path]
 
     def refusal(self, folder: Path, name: str) -> Diagnostic | None:
         """Why a file is not read; None for one that is. A warning where nobody needs it.
@@ -51,7 +58,7 @@ class Bounds:
         folder: where the command runs.
         """
         try:
-            real, here = _real(folder / name), _real(folder)
+            real, here = _real(folder / name), self._folder(folder)
         except (OSError, ValueError):
             return None  # no such name: reading it says so
         path = Path(name)

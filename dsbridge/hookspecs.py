@@ -47,3 +47,7 @@ class Hooks:
     @hookspec
     def dsbridge_checks(self) -> Iterable[Any]:  # type: ignore[empty-body]
         """Checks (`dsbridge.sdk.Check`): an organisation's policy, a framework's traps."""
+
+    @hookspec
+    def dsbridge_hardware(self) -> Iterable[Any]:  # type: ignore[empty-body]
+        """GPUs and links (`dsbridge.sdk.Board`, `Link`) for `plan`, beside those of the catalogue."""

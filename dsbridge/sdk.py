@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         node_rank,
         torchrun_words,
     )
+    from dsbridge.planner.cluster import Board, Gpu, Link
     from dsbridge.provenance import Source
     from dsbridge.rules import Evidence
     from dsbridge.spec import ParallelSpec
@@ -145,6 +146,9 @@ _WHERE = {
     "master_port": "launch.script",
     "node_rank": "launch.script",
     "torchrun_words": "launch.script",
+    "Board": "planner.cluster",
+    "Gpu": "planner.cluster",
+    "Link": "planner.cluster",
     "Source": "provenance",
     "ParallelSpec": "spec",
     "BatchNumbers": "spec.batch",
@@ -188,6 +192,7 @@ __all__ = [
     "Artifacts",
     "Base",
     "BatchNumbers",
+    "Board",
     "Check",
     "Claim",
     "Code",
@@ -204,9 +209,11 @@ __all__ = [
     "Field",
     "Fix",
     "Framework",
+    "Gpu",
     "InputError",
     "Launch",
     "Life",
+    "Link",
     "ParallelSpec",
     "Placed",
     "RenderRequest",

@@ -15,7 +15,7 @@ from dsbridge.cli.rulepage import diagnostic_codes
 from dsbridge.spec import ParallelSpec
 from dsbridge.spec.kinds import Kind
 from dsbridge.spec.setting import Part, Section, declared_fields
-from tools import checkpages, modelpages, pains, rulepages
+from tools import checkpages, hardwarepages, modelpages, pains, rulepages
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 STAMP = "<!-- written by tools/docgen.py; do not edit -->\n"
@@ -68,6 +68,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "spec.md": spec_page,
     "codes.md": codes_page,
     "checks.md": partial(checkpages.checks_page, STAMP),
+    "hardware.md": partial(hardwarepages.hardware_page, STAMP),
     "models.md": partial(modelpages.models_page, STAMP),
     "pains.md": partial(pains.pains_page, STAMP),
     "facts.md": partial(rulepages.facts_page, STAMP),

@@ -25,7 +25,6 @@ import json
 import re
 import sys
 import tempfile
-import zipfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT)]
 
 from tools.deprecations import row  # noqa: E402
-from tools.tables import at, fate, named, order, ranges, read_all, to_text, unnamed  # noqa: E402
+from tools.tables import at, fate, named, order, ranges, run_harvester, unnamed, wheels_before  # noqa: E402
 
 TABLE = ROOT / "plugins/dsbridge_accelerate/launch_options.json"
 # which block a group of flags belongs to: the words that the groups' titles begin with
@@ -216,11 +215,7 @@ def rebuilt(table: dict[str, Any], version: str) -> dict[str, Any]:
 def older(folder: Path, table: dict[str, Any]) -> dict[str, dict[str, str]]:
     """Flags and keys of releases before the table's, from their sources, with the release that lacks them."""
     found: dict[str, dict[str, str]] = {}
-    first = table["versions"][0]
-    wheels = {path.name.split("-")[1]: path for path in folder.glob("accelerate-*.whl")}
-    versions = [version for version in sorted(wheels, key=order) if order(version) < order(first)]
-    for version, following in zip(versions, [*versions[1:], first], strict=True):
-        archive = zipfile.ZipFile(wheels[version])
+    for archive, following in wheels_before(folder, "accelerate", table["versions"][0]):
         names = _sources(
             archive.read("accelerate/commands/launch.py").decode(),
             archive.read("accelerate/commands/config/config_args.py").decode(),
@@ -254,28 +249,10 @@ def _sources(launch: str, config: str, cluster: str) -> Iterator[str]:
         yield f"key {block}.{name}"
 
 
-def main() -> None:
-    """Harvest one version, or add harvests to the table."""
-    parser = argparse.ArgumentParser(description="Harvest accelerate launch.")
-    parser.add_argument("what", choices=("harvest", "add", "older"))
-    parser.add_argument("folder", nargs="?", type=Path)
-    parser.add_argument("--out", type=Path, default=Path())
-    options = parser.parse_args()
-    if options.what == "harvest":
-        found = harvest()
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / f"{found['version']}.json").write_text(to_text(found), encoding="utf-8")
-        return
-    table = (
-        json.loads(TABLE.read_text(encoding="utf-8")) if TABLE.is_file() else {"versions": [], "older": {}}
-    )
-    if options.what == "add":
-        have = {version: rebuilt(table, version) for version in table["versions"]}
-        table = merged(have | read_all(options.folder)) | {"older": table["older"]}
-    else:
-        table["older"] = older(options.folder, table)
-    TABLE.write_text(to_text(table), encoding="utf-8")
+def add(table: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """The table with more harvests."""
+    return merged({version: rebuilt(table, version) for version in table["versions"]} | found)
 
 
 if __name__ == "__main__":
-    main()
+    run_harvester(TABLE, harvest, add, older)

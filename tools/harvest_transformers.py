@@ -18,12 +18,10 @@ import argparse
 import dataclasses
 import enum
 import inspect
-import json
 import math
 import re
 import sys
 import typing
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +29,7 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT)]
 
 from tools.deprecations import deprecations, fields_of  # noqa: E402
-from tools.tables import at, fate, named, order, ranges, read_all, to_text, unnamed  # noqa: E402
+from tools.tables import at, fate, named, order, ranges, run_harvester, unnamed, wheels_before  # noqa: E402
 
 TABLE = ROOT / "plugins" / "dsbridge_trainer" / "arguments.json"
 ENUMS = ("OptimizerNames", "SchedulerType", "IntervalStrategy", "SaveStrategy", "HubStrategy", "FSDPOption")
@@ -199,10 +197,8 @@ def older(folder: Path, table: dict[str, Any]) -> dict[str, dict[str, str]]:
     """Arguments of releases before the table's, from their sources: `until`, and what was said of them."""
     found: dict[str, dict[str, str]] = {}
     first = table["versions"][0]
-    wheels = {path.name.split("-")[1]: path for path in folder.glob("transformers-*.whl")}
-    versions = [version for version in sorted(wheels, key=order) if order(version) < order(first)]
-    for version, following in zip(versions, [*versions[1:], first], strict=True):
-        source = zipfile.ZipFile(wheels[version]).read("transformers/training_args.py").decode()
+    for archive, following in wheels_before(folder, "transformers", first):
+        source = archive.read("transformers/training_args.py").decode()
         names = fields_of(source, "TrainingArguments")
         said = deprecations(source, names, names)
         found |= {name: {"until": following, **said.get(name, {})} for name in names}
@@ -210,32 +206,10 @@ def older(folder: Path, table: dict[str, Any]) -> dict[str, dict[str, str]]:
     return {name: row for name, row in sorted(found.items()) if name not in known}
 
 
-def read_table() -> dict[str, Any]:
-    """The table as it is."""
-    found: dict[str, Any] = json.loads(TABLE.read_text(encoding="utf-8"))
-    return found
-
-
-def main() -> None:
-    """Harvest one version, or add harvests to the table."""
-    parser = argparse.ArgumentParser(description="Harvest TrainingArguments.")
-    parser.add_argument("what", choices=("harvest", "add", "older"))
-    parser.add_argument("folder", nargs="?", type=Path)
-    parser.add_argument("--out", type=Path, default=Path())
-    options = parser.parse_args()
-    if options.what == "harvest":
-        found = harvest()
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / f"{found['version']}.json").write_text(to_text(found), encoding="utf-8")
-        return
-    table = read_table() if TABLE.is_file() else {"versions": [], "older": {}}
-    if options.what == "add":
-        have = {version: rebuilt(table, version) for version in table["versions"]}
-        table = merged(have | read_all(options.folder)) | {"older": table["older"]}
-    else:
-        table["older"] = older(options.folder, table)
-    TABLE.write_text(to_text(table), encoding="utf-8")
+def add(table: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """The table with more harvests."""
+    return merged({version: rebuilt(table, version) for version in table["versions"]} | found)
 
 
 if __name__ == "__main__":
-    main()
+    run_harvester(TABLE, harvest, add, older)

@@ -6,8 +6,10 @@ What is the same from release to release is one row, and `at` gives back what wa
 
 from __future__ import annotations
 
+import argparse
 import json
-from collections.abc import Callable, Mapping
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +74,39 @@ def read_all(folder: Path) -> dict[str, Any]:
     """What harvesters wrote into a folder, by version."""
     found = (json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json"))
     return {one["version"]: one for one in found}
+
+
+def run_harvester(
+    table: Path,
+    harvest: Callable[[], dict[str, Any]],
+    add: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]],
+    older: Callable[[Path, dict[str, Any]], dict[str, Any]],
+) -> None:
+    """`harvest` one version, `add` harvests to the table, or ask the wheels of `older` releases."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what", choices=("harvest", "add", "older"))
+    parser.add_argument("folder", nargs="?", type=Path)
+    parser.add_argument("--out", type=Path, default=Path())
+    options = parser.parse_args()
+    if options.what == "harvest":
+        found = harvest()
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / f"{found['version']}.json").write_text(to_text(found), encoding="utf-8")
+        return
+    have = json.loads(table.read_text(encoding="utf-8")) if table.is_file() else {"versions": [], "older": {}}
+    if options.what == "add":
+        have = add(have, read_all(options.folder)) | {"older": have["older"]}
+    else:
+        have["older"] = older(options.folder, have)
+    table.write_text(to_text(have), encoding="utf-8")
+
+
+def wheels_before(folder: Path, package: str, first: str) -> Iterator[tuple[zipfile.ZipFile, str]]:
+    """The wheels of releases older than the first, each with the release that follows it."""
+    wheels = {path.name.split("-")[1]: path for path in folder.glob(f"{package}-*.whl")}
+    versions = [version for version in sorted(wheels, key=order) if order(version) < order(first)]
+    for version, following in zip(versions, [*versions[1:], first], strict=True):
+        yield zipfile.ZipFile(wheels[version]), following
 
 
 def fate(run: Callable[[Any], object], known: Any, unknown: Any) -> str:

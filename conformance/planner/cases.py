@@ -82,6 +82,11 @@ def switches() -> Iterator[Case]:
     yield row("z3-sub-groups-g1-w2", 3, zero={"sub_group_size": 500}, model="large")
     yield row("z3-tiny-live-g1-w2", 3, zero=TINY_LIVE)
     yield row("z3-hpz-g4-w4", 3, zero={"zero_hpz_partition_size": 2}, world=4, model="large", g=4)
+    hpz = {"world": 4, "model": "large", "g": 2}
+    yield row("z3-hpz-tiny-live-g2-w4", 3, zero={"zero_hpz_partition_size": 2, **TINY_LIVE}, **hpz)
+    small = {"zero_hpz_partition_size": 2, "stage3_param_persistence_threshold": 50}
+    yield row("z3-hpz-persistent-g2-w4", 3, zero=small, **hpz)
+    yield row("z3-hpz-lora-g2-w4", 3, zero={"zero_hpz_partition_size": 2}, rank=3, **hpz)
     yield row("z3-quantized-weights-w2", 3, zero={"zero_quantized_weights": True}, model="large")
     yield row("z3-quantized-gradients-w2", 3, zero={"zero_quantized_gradients": True}, model="large")
 
@@ -112,9 +117,34 @@ def llamas() -> Iterator[Case]:
     yield row("llama-z1-ulysses4-kv2-w4", 1, ulysses=4, world=4, **big)
 
 
+def limits() -> Iterator[Case]:
+    """Stage 3 whose limits are between a module and the model: what is gathered twice."""
+    wide = {"model": "llama", "bucket": 100000, "llama": {"layers": 4, "hidden": 32}}
+    settings = {
+        "reuse8k": (20000, 8000, 2000),
+        "reuse8k-no-prefetch": (20000, 8000, 0),
+        "prefetch5k": (20000, 1, 5000),
+        "live5k": (5000, 1, 50000),
+        "reuse20k": (1000000, 20000, 10000),
+    }
+    ways = {"": {}, "-checkpointing": {"checkpointing": True}}
+    ways["-reentrant"] = {"checkpointing": True, "reentrant": True}
+    ways["-frozen"] = {"rank": 1}
+    ways["-frozen-checkpointing"] = {"rank": 1, "checkpointing": True}
+    ways["-frozen-reentrant"] = {"rank": 1, **ways["-reentrant"]}
+    ways["-tied"] = {"llama": {**wide["llama"], "tied": True}}
+    for name, (live, reuse, prefetch) in settings.items():
+        zero = {"stage3_max_live_parameters": live, "stage3_max_reuse_distance": reuse}
+        zero["stage3_prefetch_bucket_size"] = prefetch
+        for way, more in ways.items():
+            yield row(f"llama-z3-{name}{way}-w2", 3, **{**wide, **more}, zero=zero)
+    keep = {"stage3_param_persistence_threshold": 600, "stage3_max_reuse_distance": 1}
+    yield row("llama-z3-persistent-reentrant-w2", 3, **wide, **ways["-reentrant"], zero=keep)
+
+
 def cases() -> list[Case]:
     """All of them, each id once."""
-    found = [*states(), *offloads(), *switches(), *llamas()]
+    found = [*states(), *offloads(), *switches(), *llamas(), *limits()]
     ids = [case["id"] for case in found]
     assert len(ids) == len(set(ids)), sorted(i for i in ids if ids.count(i) > 1)
     return found

@@ -81,7 +81,10 @@ class Llama(torch.nn.Module):
         )
         self.model = LlamaForCausalLM(config)
         if case.get("checkpointing"):
-            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+            self.model.gradient_checkpointing_enable({"use_reentrant": case.get("reentrant", False)})
+            # as the Trainer does for frozen models; else nothing would flow through a reentrant checkpoint
+            if case.get("reentrant"):
+                self.model.enable_input_require_grads()
         if case.get("rank"):
             self.model.requires_grad_(False)
             for layer in self.model.model.layers:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from dsbridge.diagnostics import Code, Diagnostic, Edit, Fix, Severity
-from dsbridge.rules import Evidence
-from dsbridge.subjects.contract import Check, Example
+from dsbridge.subjects.contract import Check, Example, in_deepspeed
 from dsbridge.subjects.subject import Subject
 
 UNUSED = Code("CK213", "activation-block-unused", Severity.INFO, "Nobody reads activation_checkpointing.")
@@ -57,10 +56,8 @@ CHECKS = (
         hint="Use the framework's own gradient checkpointing.",
         fires=Example({"ds.json": _DS % "true"}, _COMMAND),
         holds=Example({"ds.json": _DS % "false"}, _COMMAND),
-        evidence=(
-            Evidence("deepspeed", "0.19.8", "runtime/activation_checkpointing/checkpointing.py", "1125",
-                     "config = DeepSpeedConfig(config, mpu=mpu).activation_checkpointing_config", ""),
-        ),
+        evidence=(in_deepspeed("runtime/activation_checkpointing/checkpointing.py", "1125",
+                               "config = DeepSpeedConfig(config, mpu=mpu).activation_checkpointing_config"),),
         pains=(34,),
     ),
 )  # fmt: skip

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from dsbridge.closeness import changes
 from dsbridge.diagnostics import Code, Diagnostic, Edit, Fix, Severity
 from dsbridge.subjects.arguments import ArgumentFinding, argument_findings
 from dsbridge.subjects.contract import Check, Example
-from dsbridge.subjects.names import changes
 from dsbridge.subjects.subject import Subject
 from dsbridge.trees import lookup
 from dsbridge.values import UNSET

@@ -8,7 +8,7 @@ from dsbridge.deepspeed.autotp import does, since, until
 from dsbridge.deepspeed.blocks import Blocks
 from dsbridge.diagnostics import Code, Diagnostic, Edit, Fix, Severity
 from dsbridge.rules import Evidence, numbers
-from dsbridge.subjects.contract import Check, Example
+from dsbridge.subjects.contract import Check, Example, in_deepspeed
 from dsbridge.subjects.subject import Subject
 from dsbridge.subjects.tensor import (
     BLOCK,
@@ -212,9 +212,7 @@ CHECKS = (
         hint='The one key is "tensor_parallel": {"autotp_size": N}.',
         fires=Example({"ds.json": _DS % ("2", '{"tensor_parallel": {"tp_size": 2}}')}),
         holds=Example({"ds.json": _DS % ("2", _ON)}),
-        evidence=(
-            Evidence("deepspeed", "0.19.8", "runtime/engine.py", "595", "if self.autotp_size() > 1:", ""),
-        ),
+        evidence=(in_deepspeed("runtime/engine.py", "595", "if self.autotp_size() > 1:"),),
         pains=(10,),
         explains=("DS144",),
     ),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dsbridge.deepspeed.autotp import does, refuses_family, table
 from dsbridge.diagnostics import Code, Diagnostic, Severity
 from dsbridge.rules import Evidence
-from dsbridge.subjects.contract import Check, Example
+from dsbridge.subjects.contract import Check, Example, in_deepspeed
 from dsbridge.subjects.model import HEADS, KV_HEADS, config, count
 from dsbridge.subjects.subject import Subject
 from dsbridge.subjects.tensor import SIZE, degree, number, place
@@ -163,13 +163,10 @@ CHECKS = (
         fires=Example({"ds.json": _DS % 2}, _FOUR, facts={"model": {"model_type": "gpt2", "n_head": 12}}),
         holds=Example({"ds.json": _DS % 2}, _FOUR, facts={"model": {"model_type": "llama"} | _QWEN}),
         evidence=(
-            Evidence(
-                "deepspeed",
-                "0.19.8",
+            in_deepspeed(
                 "module_inject/auto_tp.py",
                 "293",
                 "unsupported = ['deberta', 'flaubert', 'fsmt', 'gpt2', 'led', 'longformer', 'xlm', 'xlnet']",
-                "",
             ),
         ),
         pains=(26,),

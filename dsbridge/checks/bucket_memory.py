@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dsbridge.diagnostics import Code, Diagnostic, Severity
-from dsbridge.rules import Evidence
-from dsbridge.subjects.contract import Check, Example
+from dsbridge.subjects.contract import Check, Example, in_deepspeed
 from dsbridge.subjects.subject import Subject
 from dsbridge.subjects.zero import ZERO, gigabytes, half_bytes, said, stage, whole
 
@@ -78,21 +77,13 @@ CHECKS = (
         fires=Example({"ds.json": _DS % "5e8"}),
         holds=Example({"ds.json": _DS % "5e7"}),
         evidence=(
-            Evidence(
-                "deepspeed",
-                "0.19.8",
+            in_deepspeed(
                 "runtime/zero/stage_1_and_2.py",
                 "3266-3275",
                 "buf_1 = torch.empty(int(self.reduce_bucket_size),",
-                "",
             ),
-            Evidence(
-                "deepspeed",
-                "0.19.8",
-                "runtime/zero/stage3.py",
-                "782",
-                "bucket.buffer = torch.empty(self.reduce_bucket_size,",
-                "",
+            in_deepspeed(
+                "runtime/zero/stage3.py", "782", "bucket.buffer = torch.empty(self.reduce_bucket_size,"
             ),
         ),
     ),
@@ -104,13 +95,10 @@ CHECKS = (
         fires=Example({"ds.json": _ZERO3 % "3e9"}),
         holds=Example({"ds.json": _ZERO3 % "1e9"}),
         evidence=(
-            Evidence(
-                "deepspeed",
-                "0.19.8",
+            in_deepspeed(
                 "runtime/zero/config.py",
                 "247",
                 "The maximum number of parameters resident per GPU before releasing. Smaller",
-                "",
             ),
         ),
     ),

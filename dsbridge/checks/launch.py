@@ -9,7 +9,7 @@ from dsbridge.launchers import whole
 from dsbridge.provenance import Source
 from dsbridge.reading import COMMAND
 from dsbridge.rules import Evidence
-from dsbridge.subjects.contract import Check, Example
+from dsbridge.subjects.contract import Check, Example, in_deepspeed
 from dsbridge.subjects.subject import Subject
 from dsbridge.subjects.tensor import number, program
 
@@ -165,7 +165,7 @@ CHECKS = (
         fires=Example({"ds.json": _DS}, f"mpirun -np 8 --bind-to none python {_TRAIN}"),
         holds=Example({"ds.json": _DS}, f"mpirun -np 2 torchrun --nproc_per_node 8 {_TRAIN}"),
         evidence=(
-            Evidence("deepspeed", "0.19.8", "comm/comm.py", "917", "from mpi4py import MPI", ""),
+            in_deepspeed("comm/comm.py", "917", "from mpi4py import MPI"),
             Evidence(
                 "accelerate",
                 "1.15.0",
@@ -184,7 +184,7 @@ CHECKS = (
         hint="Start it with a launcher.",
         fires=Example({"ds.json": _DS}, f"python {_TRAIN}"),
         holds=Example({"ds.json": _DS}, f"torchrun --nproc_per_node 1 {_TRAIN}"),
-        evidence=(Evidence("deepspeed", "0.19.8", "comm/comm.py", "890", _MPI, ""),),
+        evidence=(in_deepspeed("comm/comm.py", "890", _MPI),),
         pains=(4,),
     ),
     Check(
@@ -203,11 +203,7 @@ CHECKS = (
         hint="One way of choosing GPUs at a time.",
         fires=Example({"ds.json": _DS}, f"CUDA_VISIBLE_DEVICES=2,3 deepspeed --num_gpus 2 {_TRAIN}"),
         holds=Example({"ds.json": _DS}, f"CUDA_VISIBLE_DEVICES=2,3 deepspeed {_TRAIN}"),
-        evidence=(
-            Evidence(
-                "deepspeed", "0.19.8", "launcher/runner.py", "460", "del os.environ[visible_devices_env]", ""
-            ),
-        ),
+        evidence=(in_deepspeed("launcher/runner.py", "460", "del os.environ[visible_devices_env]"),),
         pains=(38,),
     ),
     Check(

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dsbridge.diagnostics import Code, Diagnostic, Fix, Severity
-from dsbridge.rules import Evidence
-from dsbridge.subjects.contract import Check, Example
+from dsbridge.subjects.contract import Check, Example, in_deepspeed
 from dsbridge.subjects.subject import Subject
 from dsbridge.subjects.zero import ZERO, device, said, stage
 from dsbridge.values import UNSET
@@ -70,9 +69,7 @@ CHECKS = (
         hint="The block is for device nvme at stage 3.",
         fires=Example({"ds.json": _DS % ("cpu", _AIO)}),
         holds=Example({"ds.json": _DS % ("nvme", _AIO)}),
-        evidence=(
-            Evidence("deepspeed", "0.19.8", "runtime/engine.py", "2781", "aio_config=self.aio_config(),", ""),
-        ),
+        evidence=(in_deepspeed("runtime/engine.py", "2781", "aio_config=self.aio_config(),"),),
         pains=(31,),
     ),
     Check(
@@ -82,16 +79,7 @@ CHECKS = (
         hint="Tune the aio block on the machine that trains.",
         fires=Example({"ds.json": _DS % ("nvme", "")}),
         holds=Example({"ds.json": _DS % ("nvme", _AIO)}),
-        evidence=(
-            Evidence(
-                "deepspeed",
-                "0.19.8",
-                "runtime/swap_tensor/constants.py",
-                "22",
-                "AIO_QUEUE_DEPTH_DEFAULT = 8",
-                "",
-            ),
-        ),
+        evidence=(in_deepspeed("runtime/swap_tensor/constants.py", "22", "AIO_QUEUE_DEPTH_DEFAULT = 8"),),
         pains=(31,),
     ),
 )

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dsbridge.diagnostics import Code, Diagnostic, Severity
-from dsbridge.rules import Evidence
-from dsbridge.subjects.contract import Check, Example
+from dsbridge.subjects.contract import Check, Example, in_deepspeed
 from dsbridge.subjects.subject import Subject
 from dsbridge.subjects.zero import ZERO, Said, device, gigabytes, half_bytes, said, stage, whole
 
@@ -88,14 +87,11 @@ CHECKS = (
         fires=Example({"ds.json": _DS % "1e8"}, _RUN, facts=_FACTS),
         holds=Example({"ds.json": _DS % "3e8"}, _RUN, facts=_FACTS),
         evidence=(
-            Evidence(
-                "deepspeed",
-                "0.19.8",
+            in_deepspeed(
                 _FILE,
                 "357",
-                'assert numel <= self.elements_per_buffer, f"More elements {numel} than buffer size '
-                '{self.elements_per_buffer}"',
-                "",
+                'assert numel <= self.elements_per_buffer, f"More elements {numel} than '
+                'buffer size {self.elements_per_buffer}"',
             ),
         ),
         pains=(31,),
@@ -108,13 +104,10 @@ CHECKS = (
         fires=Example({"ds.json": _DS % "1e9"}),
         holds=Example({"ds.json": _DS % "1e8"}),
         evidence=(
-            Evidence(
-                "deepspeed",
-                "0.19.8",
+            in_deepspeed(
                 _FILE,
                 "124",
                 "self.buffers = torch.empty(int(self.aligned_elements_per_buffer * self.param_buffer_count),",
-                "",
             ),
         ),
         pains=(31,),

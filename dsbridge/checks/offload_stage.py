@@ -6,8 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dsbridge.diagnostics import Code, Diagnostic, Fix, Severity
-from dsbridge.rules import Evidence
-from dsbridge.subjects.contract import Check, Example
+from dsbridge.subjects.contract import Check, Example, in_deepspeed
 from dsbridge.subjects.subject import Subject
 from dsbridge.subjects.zero import ZERO, Said, device, said, stage
 
@@ -75,21 +74,15 @@ CHECKS = (
         fires=Example({"ds.json": _PARAM % 2}),
         holds=Example({"ds.json": _PARAM % 3}),
         evidence=(
-            Evidence(
-                "deepspeed",
-                "0.19.8",
+            in_deepspeed(
                 "runtime/zero/config.py",
                 "167",
                 "memory for larger models or batch sizes. Valid only with stage 3. Expects a",
-                "",
             ),
-            Evidence(
-                "deepspeed",
-                "0.19.8",
+            in_deepspeed(
                 "runtime/zero/config.py",
                 "175",
                 "sizes. Valid for ZeRO stage 1, 2, 3. Expects a dictionary containing values",
-                "",
             ),
         ),
         pains=(35,),
@@ -102,14 +95,11 @@ CHECKS = (
         fires=Example({"ds.json": _NVME % 2}),
         holds=Example({"ds.json": _NVME % 3}),
         evidence=(
-            Evidence(
-                "deepspeed",
-                "0.19.8",
+            in_deepspeed(
                 "runtime/zero/stage_1_and_2.py",
                 "220-221",
                 "if offload_optimizer_config is not None and offload_optimizer_config.device != "
                 "OffloadDeviceEnum.none:",
-                "",
             ),
         ),
         pains=(31, 35),

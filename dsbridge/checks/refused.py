@@ -37,8 +37,7 @@ def _run(subject: Subject) -> Iterator[Diagnostic]:
             hint=_hint(refused.rule, subject),
             key=field,
             at=_place(subject, refused, field),
-            severity=severity
-            or (Severity.WARNING if subject.depends_on_version(refused.rule.code) else None),
+            severity=severity or (Severity.WARNING if subject.depends_on_version(refused.rule) else None),
         )
 
 

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 from dsbridge.diagnostics import Code, Diagnostic, Severity
 from dsbridge.provenance import Source
-from dsbridge.rules import Evidence
-from dsbridge.subjects.contract import Check, Example
+from dsbridge.subjects.contract import Check, Example, in_deepspeed
 from dsbridge.subjects.model import HEADS, KV_HEADS, config, count
 from dsbridge.subjects.subject import Subject
 from dsbridge.subjects.tensor import number
@@ -112,9 +111,7 @@ CHECKS = (
         hint="The size must divide the attention heads.",
         fires=Example({"train.py": _SCRIPT % 4, "ds.json": _DS}, _RUN, facts={"model": _MODEL}),
         holds=Example({"train.py": _SCRIPT % 2, "ds.json": _DS}, _RUN, facts={"model": _MODEL}),
-        evidence=(
-            Evidence("deepspeed", "0.19.8", "runtime/sequence_parallel/ulysses_sp.py", "148", _NOT, ""),
-        ),
+        evidence=(in_deepspeed("runtime/sequence_parallel/ulysses_sp.py", "148", _NOT),),
     ),
     Check(
         code=SMALLER,

@@ -7,7 +7,7 @@ from typing import Any
 
 from dsbridge.diagnostics import Code, Diagnostic, Edit, Fix, Severity
 from dsbridge.rules import Evidence, numbers
-from dsbridge.subjects.contract import Check, Example
+from dsbridge.subjects.contract import Check, Example, in_deepspeed
 from dsbridge.subjects.subject import Subject
 from dsbridge.subjects.wishes import alike, shown, written_number
 from dsbridge.trees import lookup
@@ -94,10 +94,9 @@ CHECKS = (
         fires=Example({"ds.json": _DS % ""}),
         holds=Example({"ds.json": _DS % ', "warmup_max_lr": 1e-5'}),
         evidence=(
-            Evidence("deepspeed", "0.19.8", "runtime/lr_schedules.py", "818",
-                     "warmup_max_lr: float = 0.001,", ""),
-            Evidence("deepspeed", "0.19.8", "runtime/lr_schedules.py", "739",
-                     "warmup_max_lr = [group['lr'] for group in self.optimizer.param_groups]", ""),
+            in_deepspeed("runtime/lr_schedules.py", "818", "warmup_max_lr: float = 0.001,"),
+            in_deepspeed("runtime/lr_schedules.py", "739", "warmup_max_lr = [group['lr'] for group in "
+                         "self.optimizer.param_groups]"),
             Evidence("deepspeed", "0.16.9", "runtime/lr_schedules.py", "658",
                      "warmup_max_lr: float = 0.001,", ""),
         ),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from dsbridge.diagnostics import Code, Diagnostic, Severity
 from dsbridge.rules import Evidence, numbers
-from dsbridge.subjects.contract import Check, Example
+from dsbridge.subjects.contract import Check, Example, in_deepspeed
 from dsbridge.subjects.subject import Subject
 from dsbridge.subjects.zero import ZERO, said, stage, whole
 
@@ -109,13 +109,8 @@ CHECKS = (
                 "self.deepspeed._zero3_consolidated_16bit_state_dict(exclude_frozen_parameters=True)",
                 "",
             ),
-            Evidence(
-                "deepspeed",
-                "0.19.8",
-                "runtime/engine.py",
-                "5739",
-                "because stage3_gather_16bit_weights_on_model_save is False",
-                "",
+            in_deepspeed(
+                "runtime/engine.py", "5739", "because stage3_gather_16bit_weights_on_model_save is False"
             ),
             Evidence(
                 "accelerate",

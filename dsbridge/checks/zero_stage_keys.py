@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 from dsbridge.deepspeed.zero_reads import default_of, stages_reading
 from dsbridge.diagnostics import Code, Diagnostic, Fix, Severity
-from dsbridge.rules import Evidence
-from dsbridge.subjects.contract import Check, Example
+from dsbridge.subjects.contract import Check, Example, in_deepspeed
 from dsbridge.subjects.subject import Subject
 from dsbridge.subjects.zero import ZERO, Said, said, stage
 
@@ -82,14 +81,7 @@ CHECKS = (
         fires=Example({"ds.json": _DS % 2}),
         holds=Example({"ds.json": _DS % 3}),
         evidence=(
-            Evidence(
-                "deepspeed",
-                "0.19.8",
-                "runtime/engine.py",
-                "2765",
-                "max_live_parameters=self.zero_max_live_parameters(),",
-                "",
-            ),
+            in_deepspeed("runtime/engine.py", "2765", "max_live_parameters=self.zero_max_live_parameters(),"),
         ),
         pains=(35,),
     ),

@@ -154,7 +154,8 @@ def _pair(option: str, text: str, read: Callable[[str], Any]) -> tuple[str, Any]
     return name, read(value)
 
 
-# NVIDIA's data sheets: bf16 came with Ampere (compute capability 8.0), fp16 arithmetic before.
+# Of GPUs that the catalogue does not have. NVIDIA's data sheets: bf16 came with Ampere (compute capability
+# 8.0), fp16 arithmetic before.
 _WITHOUT_BF16 = ("v100", "t4", "p100", "p40", "gtx", "1080", "2080", "titan", "rtx6000-24", "rtx8000")
 
 
@@ -162,6 +163,11 @@ def _abilities(gpu: str | None, bf16: bool | None) -> dict[str, Any]:
     if bf16 is not None:
         return {"bf16_supported": bf16}
     if gpu:
+        from dsbridge.planner.hardware import has_bf16
+
+        told = has_bf16(gpu)
+        if told is not None:
+            return {"bf16_supported": told}
         return {"bf16_supported": not any(name in gpu.lower() for name in _WITHOUT_BF16)}
     return {}
 

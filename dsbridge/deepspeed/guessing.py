@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
+from functools import lru_cache
 
+from dsbridge.closeness import closest, same, word_by_word
 from dsbridge.deepspeed.known import ANY, Block, known_keys, releases_with
 from dsbridge.rules import numbers
 
@@ -23,18 +24,18 @@ ALIASES: Mapping[str, str] = {
     "logging_steps": "steps_per_print",
     "gradient_accumulation": "gradient_accumulation_steps",
 }
-# `find_unused_parameters` is no slip for `ignore_unused_parameters`, its contrary: words must be alike too.
-CLOSE, CLOSE_SHORT, CLOSE_WORD = 0.85, 0.8, 0.6
+CLOSE, CLOSE_SHORT = 0.85, 0.8
 LONG = 8  # a name of so many letters is known by its beginning
 # A name that so many blocks have says nothing about its place: `enabled`.
 COMMON = 4
 
 
-def guess(name: str, block: Block, version: str) -> tuple[str, str]:
-    """The kind of mistake, and the dotted key to write instead; "" if nobody knows."""
-    same = next((key for key in block.keys if _bare(key) == _bare(name)), None)
-    if same is not None:
-        return "misspelt", _dotted(block, same)
+@lru_cache(maxsize=4096)
+def guess(name: str, path: str, version: str) -> tuple[str, str]:
+    """The kind of mistake, and the dotted key to write instead; "" if nobody knows. path: the block's."""
+    block = known_keys(version)[path]
+    if as_written := same(name, block.keys):
+        return "misspelt", _dotted(block, as_written)
     elsewhere = ALIASES.get(name, "")
     if elsewhere and _known(elsewhere, version):
         return "misplaced", elsewhere
@@ -44,10 +45,9 @@ def guess(name: str, block: Block, version: str) -> tuple[str, str]:
     if places:
         return "misplaced", places[0]
     cutoff = CLOSE if len(name) >= LONG else CLOSE_SHORT
-    close = difflib.get_close_matches(name.lower(), block.keys, n=3, cutoff=cutoff)
-    close = [key for key in close if _word_by_word(name.lower(), key)]
+    close = closest(name, (key for key in block.keys if word_by_word(name, key)), cutoff)
     if close:
-        return "misspelt", _dotted(block, close[0])
+        return "misspelt", _dotted(block, close)
     begun = [key for key in block.keys if _begins(key, name) or _begins(name, key)]
     return ("misspelt", _dotted(block, begun[0])) if len(begun) == 1 else ("unknown", "")
 
@@ -57,23 +57,9 @@ def _for_fp16(place: str, block: Block) -> bool:
     return block.path == "bf16" and place.startswith("fp16.")
 
 
-def _word_by_word(name: str, key: str) -> bool:
-    """No word stands for a wholly different one."""
-    one, two = name.split("_"), key.split("_")
-    if len(one) != len(two):
-        return True
-    alike = (difflib.SequenceMatcher(None, a, b).ratio() for a, b in zip(one, two, strict=True))
-    return all(ratio >= CLOSE_WORD for ratio in alike)
-
-
 def _begins(short: str, long: str) -> bool:
     """`load_universal` for `load_universal_checkpoint`."""
     return len(short) >= LONG and long.startswith(f"{short}_")
-
-
-def _bare(name: str) -> str:
-    """Without what people change between languages: capitals, dashes, British spelling."""
-    return name.lower().replace("-", "").replace("_", "").replace(" ", "").replace("isation", "ization")
 
 
 def _dotted(block: Block, name: str) -> str:

@@ -19,11 +19,30 @@ class Gpu(NamedTuple):
 
 class Link(NamedTuple):
     """A link. rate: bytes a second in one direction by its data sheet: of one GPU inside a node, of one
-    adapter between nodes."""
+    adapter between nodes. mesh: GPUs that each GPU is wired to one by one, so that a group of fewer has
+    less of the rate; 0 where a switch gives all of it to any."""
 
     name: str
     rate: float
     source: str = ""
+    mesh: int = 0
+
+    def among(self, members: int) -> float:
+        """Bytes a second of a GPU in a group of so many in its node."""
+        return self.rate * min(1.0, (members - 1) / self.mesh) if self.mesh else self.rate
+
+
+class Board(NamedTuple):
+    """A GPU as the catalogue knows it. names: how else people write it; intra, pcie, inter: names of the
+    links that it usually has to its neighbours, to its host, and of an adapter to other nodes; adapters: of
+    a node with eight."""
+
+    gpu: Gpu
+    names: tuple[str, ...]
+    intra: str
+    pcie: str
+    inter: str
+    adapters: int
 
 
 class Cluster(NamedTuple):

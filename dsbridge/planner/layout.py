@@ -21,6 +21,8 @@ STAGE1_OFF_HOST: Release = (0, 19, 0)  # before, stage 1 sums on the host; 0.18.
 RELEASES_FIRST: Release = (0, 19, 3)  # stage 3 lets go of the first module at once
 STAGE1_CLEARS: Release = (0, 16, 5)  # `clear_lp_grads(set_to_none=True)`, runtime/bf16_optimizer.py
 CHECKPOINTED_GO: Release = (0, 16, 8)  # before, checkpointed layers all stay gathered
+# `ds_recompute_parameters`, runtime/zero/partitioned_param_coordinator.py
+RECOMPUTE_OWNED: Release = (0, 19, 3)
 AUTOTP: Release = (0, 16, 4)  # `autotp_size`, runtime/tensor_parallel/config.py
 ULYSSES: Release = (0, 17, 0)  # `UlyssesSPAttentionHF`, runtime/sequence_parallel/ulysses_sp.py
 CUTS_HEAD: Release = (0, 19, 6)  # AutoTP splits the head and a tied embedding

@@ -24,20 +24,12 @@ Moved = dict[str, Counter[tuple[str, str, int]]]  # phase; kind, dtype and ranks
 
 
 class Gathering(NamedTuple):
-    """How stage 3 fetches: `again` when nothing may stay gathered until its second use.
+    """How stage 3 fetches. again: sizes of the parameters that a micro-step gathers a second time, which
+    are none while the model is below `stage3_max_reuse_distance` (`gathering` plays it through). hpz: ranks
+    that share a second copy (`zero_hpz_partition_size`)."""
 
-    Below `stage3_max_live_parameters` and `stage3_max_reuse_distance` (1e9 elements each) a parameter
-    gathered in the
-    forward pass is still there in the backward pass. Above, the module that ran last still is: `last` has its
-    parameters. With checkpointing each layer runs once more before its own backward pass; `layers` has the
-    parameters
-    of each, and `layer_lasts` those of its last module.
-    """
-
-    again: bool = False
-    last: tuple[int, ...] = ()
-    layers: tuple[tuple[int, ...], ...] = ()
-    layer_lasts: tuple[tuple[int, ...], ...] = ()
+    again: tuple[int, ...] = ()
+    hpz: int = 1
 
 
 class Tokens(NamedTuple):
@@ -95,18 +87,21 @@ def whole(sizes: Iterable[int], layout: Layout) -> int:
 
 
 def parameters(layout: Layout, communicated: str, gathering: Gathering) -> Moved:
-    """Stage 3: gathers before use, a reduce-scatter in every micro-step, small parameters after the step."""
+    """Stage 3: gathers before use, a reduce-scatter in every micro-step, small parameters after the step.
+
+    With hpZ a trainable parameter comes from all ranks once a step, and then from the few that share a copy
+    (`invalidate_secondary_tensor`, runtime/zero/stage3.py); a frozen one always from those.
+    """
     moved, key = nothing(), ("all_gather", layout.dtype, layout.ranks)
+    near = ("all_gather", layout.dtype, gathering.hpz) if gathering.hpz > 1 else key
     every = (*layout.trainable, *layout.frozen)
-    moved[FORWARD][key] = whole(every, layout)
-    moved[LATER][key] = whole(every, layout) - whole(lingering(layout), layout)
+    moved[FORWARD][key] = whole(layout.trainable, layout)
+    moved[FORWARD][near] += whole(layout.frozen, layout)
+    moved[LATER][near] = whole(every, layout) - whole(lingering(layout), layout)
     scattered = layout.ranks * sharded(layout.trainable, layout.ranks)
     for phase in (NOT_BOUNDARY, BOUNDARY):
         moved[phase]["reduce_scatter", communicated, layout.ranks] = scattered
-        if gathering.again:
-            moved[phase][key] = whole(every, layout) - whole(gathering.last, layout)
-            for layer, last in zip(gathering.layers, gathering.layer_lasts, strict=True):
-                moved[phase][key] += whole(layer, layout) - whole(last, layout)
+        moved[phase][near] = whole(gathering.again, layout)
     small = [n for n in every if n <= layout.persistence]
     moved[STEP][key] = layout.ranks * sharded(small, layout.ranks)
     return moved

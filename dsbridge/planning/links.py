@@ -7,7 +7,7 @@ import re
 from dsbridge.planner.errors import PlanError
 from dsbridge.planning.question import refused
 
-_INSIDE = ("nvlink", "pcie", "xgmi", "hccs", "infinity", "roce-gaudi")
+_INSIDE = ("nvlink", "pcie", "xgmi", "hccs", "gaudi")
 _COUNTED = re.compile(r"(\d+)\s*x\s*(.+)")
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from dsbridge.closeness import closest, same
 from dsbridge.framework import Framework
 from dsbridge.rules import numbers
 from dsbridge.subjects.subject import Subject
@@ -104,9 +104,4 @@ def near(name: str, known: list[str]) -> str:
     """The name that it is a slip of the pen for; "" for none."""
     if len(name.strip("-")) < SHORTEST:
         return ""
-    bare = {one.replace("-", "_").lower(): one for one in known}
-    plain = name.replace("-", "_").lower()
-    if plain in bare:
-        return bare[plain]
-    close = difflib.get_close_matches(plain, bare, n=1, cutoff=CLOSE)
-    return bare[close[0]] if close else ""
+    return same(name, known) or closest(name, known, CLOSE)

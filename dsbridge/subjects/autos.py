@@ -3,6 +3,7 @@ smallest config that holds it, once for each key."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -114,8 +115,6 @@ def _loop(path: str) -> str:
 
 
 def _config(path: str, *, auto: bool) -> str:
-    from dsbridge.subjects.dsfile import strict_text
-
     config: dict[str, Any] = {"zero_optimization": {"stage": 3}, "train_micro_batch_size_per_gpu": 1}
     for block, inside in _AROUND.items():
         if path.startswith(f"{block}."):
@@ -123,7 +122,7 @@ def _config(path: str, *, auto: bool) -> str:
                 store(config, f"{block}.{name}", dict(value) if isinstance(value, dict) else value)
     if auto:
         store(config, path, "auto")
-    return strict_text(config)
+    return json.dumps(config)
 
 
 def _fate(name: str, known: Registry, unit: Unit, path: str) -> Fate:

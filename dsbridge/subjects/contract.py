@@ -43,3 +43,8 @@ class Check(NamedTuple):
     evidence: tuple[Evidence, ...] = ()
     pains: tuple[int, ...] = ()
     explains: tuple[str, ...] = ()
+
+
+def in_deepspeed(file: str, lines: str, quote: str) -> Evidence:
+    """Where the newest DeepSpeed that is looked at does it; told by its source alone."""
+    return Evidence("deepspeed", "0.19.8", file, lines, quote, "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -133,8 +132,3 @@ def read_plain(text: str, file: str) -> Document | None:
         return read_json(text, file, comments=True)
     except InputError:
         return None
-
-
-def strict_text(value: Mapping[str, Any]) -> str:
-    """A mapping as JSON."""
-    return json.dumps(value, indent=2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from dsbridge.deepspeed.keys import judge
+from dsbridge.deepspeed.keys import KeyFinding, judge
 from dsbridge.deepspeed.reader import lone_trees
 from dsbridge.explaining import ASSUMED
 from dsbridge.inputs import installed
@@ -24,9 +24,10 @@ _BATCH = ("train_batch_size", "train_micro_batch_size_per_gpu")
 
 
 class Probe(NamedTuple):
-    """What DeepSpeed makes of the config, and the versions that were asked."""
+    """What DeepSpeed makes of the config and of each of its keys, and the versions that were asked."""
 
     outcome: Outcome
+    keys: tuple[KeyFinding, ...]
     versions: Mapping[str, str]
 
 
@@ -35,12 +36,14 @@ def probed(unit: Unit, ds: DsFile, known: Registry) -> Probe:
     the words of a template."""
     layers, usual = _deepspeed(known)
     versions = {**usual, **installed(usual), **unit.versions}
-    later = in_template(judge(ds.value, versions["deepspeed"]), ds.value)
+    keys = judge(ds.value, versions["deepspeed"])
+    later = in_template(keys, ds.value)
     value: dict[str, Any] = _filled(ds.value, frozenset(later))
     if not any(isinstance(value.get(name), int) for name in _BATCH):
         value = {k: v for k, v in value.items() if k not in _BATCH} | {"train_micro_batch_size_per_gpu": 1}
     facts = {**ASSUMED, **unit.facts}
-    return Probe(resolve(layers, _PROGRAM, lone_trees(value), facts, versions, onward=True), versions)
+    outcome = resolve(layers, _PROGRAM, lone_trees(value), facts, versions, onward=True)
+    return Probe(outcome, keys, versions)
 
 
 def _deepspeed(known: Registry) -> tuple[list[Layer], Mapping[str, str]]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from functools import cache
 
+from dsbridge.closeness import changes, closest
 from dsbridge.deepspeed.known import ANY, harvested, known_keys
 from dsbridge.plugins import registry
 
@@ -33,18 +33,10 @@ def near(name: str) -> str:
     every, long = _names()
     if name in every or len(name) < 10 or "_" not in name:
         return ""
-    close = difflib.get_close_matches(name, long, n=1, cutoff=0.9)
-    if not close or _family(name) == _family(close[0]) or changes(name, close[0]) > 2:
-        return ""
-    return close[0]
+    close = closest(name, long, 0.9)
+    return close if close and _family(name) != _family(close) and changes(name, close) <= 2 else ""
 
 
 def _family(name: str) -> str:
     """Names that differ in a digit or a number format are others: `zero2`, `zero3`; `fp16_x`, `bf16_x`."""
     return re.sub(r"\d|\b[bft]f?p?(?=\d)", "", name)
-
-
-def changes(one: str, other: str) -> int:
-    """How many letters are changed, added or left out."""
-    codes = difflib.SequenceMatcher(None, one, other).get_opcodes()
-    return sum(max(b - a, d - c) for kind, a, b, c, d in codes if kind != "equal")

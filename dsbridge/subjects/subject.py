@@ -12,7 +12,7 @@ from dsbridge.deepspeed.layer import VERIFIED
 from dsbridge.diagnostics import Diagnostic, InputError
 from dsbridge.explaining import CODES as EXPLAINED
 from dsbridge.explaining import Explanation, explain_input
-from dsbridge.formats.document import Document, Path_
+from dsbridge.formats.document import Document
 from dsbridge.inputs import Input, installed
 from dsbridge.language import Expr, paths_in
 from dsbridge.parsing import Parsed, parse_input
@@ -20,7 +20,7 @@ from dsbridge.plugins import Registry
 from dsbridge.prediction import predict
 from dsbridge.provenance import Source
 from dsbridge.resolve import Refused
-from dsbridge.rules import NOTHING, numbers
+from dsbridge.rules import NOTHING, OverrideRule, applies, numbers
 from dsbridge.spec.leaves import leaves
 from dsbridge.spec.load import load_file
 from dsbridge.stories import Story, engine_values
@@ -232,20 +232,25 @@ class Subject:
         alone = self.input is not None and self.input.setup.assumed
         return alone and any(path.startswith(tree) for path in paths_in(condition))
 
-    def depends_on_version(self, code: str) -> bool:
+    def depends_on_version(self, rule: OverrideRule) -> bool:
         """Whether the oldest releases that were recorded do not stop at this rule, where nobody said which
         ones are used."""
-        return self._oldest is not None and code not in self._oldest
+        if not self._oldest:
+            return False
+        return not applies(rule, {**self.versions, **self._oldest}) or rule.code not in self._oldest_stops
 
     @cached_property
-    def _oldest(self) -> frozenset[str] | None:
+    def _oldest(self) -> Mapping[str, str]:
+        """The oldest recorded releases of the packages whose version is a guess."""
         names = self.input.reader.layers if self.input else ("deepspeed",) if self.unit.lone else ()
         layers = [self.known.layer(name) for name in names if self.rendered is None]
         recorded = {pkg: min(have, key=numbers) for layer in layers for pkg, have in layer.verified.items()}
-        oldest = {package: have for package, have in recorded.items() if self.is_guess(package)}
-        if not oldest:
-            return None
-        unit = self.unit._replace(versions={**self.unit.versions, **oldest})
+        return {package: have for package, have in recorded.items() if self.is_guess(package)}
+
+    @cached_property
+    def _oldest_stops(self) -> frozenset[str]:
+        """The rules at which those stop."""
+        unit = self.unit._replace(versions={**self.unit.versions, **self._oldest})
         return frozenset(refused.rule.code for refused in Subject(unit, self.known).stops)
 
     def is_guess(self, package: str) -> bool:
@@ -255,6 +260,8 @@ class Subject:
     @cached_property
     def key_findings(self) -> tuple[KeyFinding, ...]:
         """What its DeepSpeed makes of the keys of the config, as they are written."""
+        if self.probe is not None and self.probe.versions["deepspeed"] == self.version:
+            return self.probe.keys
         return judge(self.ds.value, self.version) if self.ds else ()
 
     @cached_property
@@ -375,8 +382,3 @@ def _new(refused: Refused, before: list[Refused]) -> bool:
     known = any(one.rule.code == refused.rule.code for one in before)
     own = {field.removeprefix("ds.") for field in refused.fields if field != "ds"}
     return not known and bool(own) and not seen.intersection(own)
-
-
-def ds_path(path: str) -> Path_:
-    """A dotted path of a DeepSpeed config in parts."""
-    return tuple(path.split("."))

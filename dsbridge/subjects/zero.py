@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from dsbridge.diagnostics import Edit
 from dsbridge.formats.document import Path_
 from dsbridge.provenance import Source
-from dsbridge.subjects.subject import Subject, ds_path, once
+from dsbridge.subjects.subject import Subject, once
 from dsbridge.values import UNSET, Unknown
 
 ZERO = "zero_optimization"
@@ -32,7 +31,7 @@ def said(subject: Subject, path: str) -> Said | None:
     """What the user wrote for a key."""
     value = subject.written(path)
     if value is not UNSET and subject.ds is not None:
-        parts = ds_path(path)
+        parts = tuple(path.split("."))
         return Said(path, value, path, subject.ds.at(parts), _removed(subject, parts))
     if subject.ds is not None and subject.ds.document is not None:
         return None
@@ -57,15 +56,6 @@ def _name_at(subject: Subject, at: Source) -> str:
     found = next((str(name) for name, place in places.items() if place == at), "")
     root, _, rest = found.partition(".")
     return rest if root in ("yaml", "ds") else found
-
-
-def zero_block(subject: Subject) -> Iterator[Said]:
-    """What the user wrote in the `zero_optimization` block of a DeepSpeed config, key by key."""
-    block = subject.written(ZERO)
-    if isinstance(block, dict):
-        for name in block:
-            if isinstance(name, str) and (found := said(subject, f"{ZERO}.{name}")) is not None:
-                yield found
 
 
 @once

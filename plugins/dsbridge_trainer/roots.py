@@ -25,10 +25,3 @@ def fields_of(root: str, transformers: str, trl: str) -> Mapping[str, Mapping[st
     """The fields in the order of the constructor. What TRL declares anew keeps its place."""
     found = table.fields(transformers)
     return found if root in ROOTS else {**found, **trl_table.rows(root, trl)}
-
-
-def defaults_of(root: str, transformers: str, trl: str) -> dict[str, Any]:
-    """What each field is if nobody gives it, before `__post_init__`."""
-    return {
-        name: row["default"] for name, row in fields_of(root, transformers, trl).items() if "default" in row
-    }

@@ -56,12 +56,6 @@ def enum(name: str, version: str) -> tuple[Any, ...]:
     return tuple(held(rows, version) or ()) if rows else ()
 
 
-@cache
-def dict_fields(version: str) -> tuple[str, ...]:
-    """Fields whose text may be a JSON object."""
-    return tuple(held(raw()["dict_fields"], version) or ())
-
-
 def defaults(version: str) -> dict[str, Any]:
     """What each field is if nobody gives it."""
     return {name: row["default"] for name, row in fields(version).items() if "default" in row}

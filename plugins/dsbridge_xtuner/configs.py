@@ -195,11 +195,6 @@ def _places(
             yield from _places(item, f"{path}.{index}", nodes, depth + 1)
 
 
-def is_config(text: str) -> bool:
-    """A Python file with XTuner's own imports or its config variables."""
-    return "xtuner" in text and ("optim_wrapper" in text or "training_args" in text)
-
-
 def is_lazy(module: ast.Module) -> bool:
     """An import that is not Python's own makes all imports names: mmengine config/config.py:1659."""
     for node in ast.walk(module):

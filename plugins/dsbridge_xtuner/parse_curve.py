@@ -46,11 +46,6 @@ def curve(view: View) -> Iterator[Claim]:
         yield from _warmup(view, warm, rest[0])
 
 
-def entry_leaf(view: View) -> bool:
-    """Whether the whole list is said by the spec's words."""
-    return any(claim.keys for claim in curve(view))
-
-
 def _entries(view: View) -> list[_Entry] | None:
     """The schedulers in order; None if one of them cannot be read."""
     value = view.get(_ROOT)

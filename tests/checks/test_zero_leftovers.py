@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.checks.finding import found
 
 _DS = """{"zero_optimization": {"stage": 2}, "bf16": {"enabled": "auto"}, %s,
@@ -31,3 +33,21 @@ def test_a_universal_checkpoint_is_for_resuming() -> None:
     (one,) = found("CK360", files, f"torchrun {_ARGS} --resume_from_checkpoint out/checkpoint-8")
     assert "latest_universal" in one.message
     assert not found("CK360", {"ds.json": _DS % '"checkpoint": {"tag_validation": "Warn"}'})
+
+
+@pytest.mark.parametrize(
+    ("version", "size", "fires"),
+    [
+        ("0.16.2", 2, False),
+        ("0.16.4", 2, True),
+        ("0.18.8", 2, True),
+        ("0.18.9", 2, False),
+        ("0.18.4", 1, False),
+    ],
+)
+def test_checkpoints_of_autotp(version: str, size: int, fires: bool) -> None:
+    ds = (
+        '{"zero_optimization": {"stage": 1}, "tensor_parallel": {"autotp_size": %d}, '
+        '"checkpoint": {"load_universal": true}, "train_micro_batch_size_per_gpu": 1}'
+    )
+    assert bool(found("CK361", {"ds.json": ds % size}, versions={"deepspeed": version})) is fires

@@ -34,3 +34,34 @@ def test_quantized_gradients_are_of_stage_3(version: str) -> None:
     key = '"zero_quantized_gradients": true'
     assert found("CK332", {"ds.json": _DS % (2, key)}, versions={"deepspeed": version})
     assert not found("CK332", {"ds.json": _DS % (3, key)}, versions={"deepspeed": version})
+
+
+_WEIGHTS = """{"zero_optimization": {"stage": %d, "zero_quantized_weights": true},
+ "%s": {"enabled": true}, "train_micro_batch_size_per_gpu": 1}"""
+
+
+@pytest.mark.parametrize(
+    ("stage", "dtype", "version", "fires"),
+    [
+        (3, "bf16", "0.16.2", True),
+        (3, "bf16", "0.19.5", True),
+        (3, "bf16", "0.19.6", False),
+        (3, "fp16", "0.18.4", False),
+        (2, "bf16", "0.18.4", False),
+    ],
+)
+def test_quantized_weights_in_bf16(stage: int, dtype: str, version: str, fires: bool) -> None:
+    told = found("CK333", {"ds.json": _WEIGHTS % (stage, dtype)}, versions={"deepspeed": version})
+    assert bool(told) is fires
+    assert all(finding.severity.value == "error" for finding in told)
+
+
+def test_a_release_that_nobody_named_is_no_error() -> None:
+    files = {"ds.json": _WEIGHTS % (3, "bf16")}
+    assert not found("CK333", files)
+    command = (
+        "FORCE_TORCHRUN=1 llamafactory-cli train --stage sft --do_train true --model_name_or_path m "
+        "--dataset d --template t --finetuning_type full --output_dir o --bf16 true --deepspeed ds.json"
+    )
+    (told,) = found("CK333", files, command)  # LLaMA-Factory's usual DeepSpeed is an older one
+    assert told.severity.value == "warning"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsbridge.deepspeed.keys import KeyFinding, judge
+from dsbridge.deepspeed.keys import ASKED_LATER, KeyFinding, judge
 from dsbridge.deepspeed.known import NO_DEFAULT, Key, harvested, known_keys
 from dsbridge.values import UNSET
 
@@ -42,6 +42,23 @@ def found(config: Mapping[str, Any], version: str = NEWEST) -> dict[str, KeyFind
 def test_a_key_that_nobody_reads(config: dict[str, Any], kind: str, instead: str) -> None:
     (finding,) = judge(config, NEWEST)
     assert (finding.kind, finding.instead, finding.refused) == (kind, instead, False)
+
+
+@pytest.mark.parametrize("version", harvested())
+def test_a_slip_in_a_block_that_is_asked_later(version: str) -> None:
+    slips = {"activation_checkpoint_intervall": 2, "grad_partioned": False, "my_own": 3}
+    judged = found({"pipeline": slips}, version)
+    assert [(finding.kind, finding.instead, finding.refused) for finding in judged.values()] == [
+        ("misspelt", "pipeline.activation_checkpoint_interval", False),
+        ("misspelt", "pipeline.grad_partitioned", False),
+    ]
+    assert ASKED_LATER - known_keys(version).keys() <= {"progressive_layer_drop", "curriculum_learning"}
+
+
+def test_what_is_handed_on_as_arguments_is_not_judged() -> None:
+    assert not judge(
+        {"amp": {"enable": True}, "optimizer": {"type": "Mine", "params": {"bata": 1}}}, "0.16.9"
+    )
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ INSIDE = {"observe"}
 PUBLIC = ("dsbridge.sdk", "dsbridge.rulebook")
 # a room may import from itself and from those listed below it
 LEVELS = (
-    {"values", "provenance", "version", "observe"},
+    {"values", "provenance", "version", "closeness", "observe"},
     {"diagnostics", "trees"},
     {"claims", "weights"},
     {"language"},

@@ -55,13 +55,16 @@ def asks_fp32(case: dict[str, Any]) -> bool:
 def first(row: dict[str, Any], sizes: list[int]) -> tuple[int, ...]:
     """Parameters of the first module that has gradients: before 0.19 it stays gathered until the step."""
     case = row["case"]
-    if case.get("checkpointing") and release(row) < CHECKPOINTED_GO:
+    again = case.get("checkpointing") and not case.get("reentrant")
+    if again and release(row) < CHECKPOINTED_GO:
         return tuple(sizes[:-2])  # all but the last norm and the head, which are not checkpointed
     if case["model"] != "llama":
         # weight and bias; where the base is frozen, its first small matrix
         mine = sizes[2:3] if case.get("rank") else sizes[:2]
     else:
-        mine = [16] if case.get("rank") else sizes[:1]
+        # the first norm, where the base is frozen and nothing asks for gradients of the embedded tokens
+        norm = case.get("rank") and not case.get("reentrant")
+        mine = [case.get("llama", {}).get("hidden", 16)] if norm else sizes[:1]
     return tuple(mine)
 
 

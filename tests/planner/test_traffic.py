@@ -7,21 +7,31 @@ from typing import Any
 
 import pytest
 
-from dsbridge.planner import traffic
-from dsbridge.planner.layout import Layout
+from dsbridge.planner import ModelShape, model_shape, traffic
+from dsbridge.planner.again import played
+from dsbridge.planner.gathering import Limits
+from dsbridge.planner.layout import CHECKPOINTED_GO, Layout
+from dsbridge.planner.parameters import parameters
+from dsbridge.planner.turns import NON_REENTRANT, REENTRANT, STAYING
 from tests.planner.measured import MEASURED, layout, of_rank, release, rows
 
 
 def comparable(row: dict[str, Any]) -> bool:
-    """Not hpZ, whose gathers are a case of their own, nor what old releases do on CPU ranks alone.
+    """Not what old releases do on CPU ranks alone, nor 0.16.2 with checkpointing and limits inside the model.
 
     Before 0.19 stages 1 and 2 with `contiguous_gradients` off sort gradients by names such as
-    "torch.cuda.HalfTensor"
-    (`split_half_float_double`, runtime/zero/stage_1_and_2.py); no tensor is a "torch.cpu.HalfTensor", so
-    none is reduced.
+    "torch.cuda.HalfTensor" (`split_half_float_double`, runtime/zero/stage_1_and_2.py); no tensor is a
+    "torch.cpu.HalfTensor", so none is reduced. 0.16.2 leaves checkpointed layers gathered
+    (`layout.CHECKPOINTED_GO`), so what its prefetcher finds is another thing; it gathers up to 16 % more
+    than is predicted.
     """
     artefact = "no-contiguous" in row["id"] and row["case"]["stage"] < 3 and release(row) < (0, 19, 8)
-    return "seen" in row and "hpz" not in row["id"] and not artefact
+    partial = (
+        "-checkpointing-w2" in row["id"]
+        and row["case"].get("zero", {}).get("stage3_max_live_parameters", 1) > 1
+    )
+    stays = partial and row["case"].get("llama", {}).get("layers") == 4 and release(row) < CHECKPOINTED_GO
+    return "seen" in row and not artefact and not stays
 
 
 CASES = [
@@ -47,18 +57,53 @@ def tokens(row: dict[str, Any]) -> traffic.Tokens:
     )
 
 
+def shape_of(row: dict[str, Any]) -> ModelShape:
+    """The tiny Llama of a case."""
+    llama = row["case"].get("llama", {})
+    return model_shape(
+        {
+            "model_type": "llama",
+            "hidden_size": llama.get("hidden", 16),
+            "intermediate_size": 40,
+            "num_hidden_layers": llama.get("layers", 2),
+            "num_attention_heads": 4,
+            "num_key_value_heads": llama.get("kv_heads", 2),
+            "vocab_size": 96,
+            "max_position_embeddings": 64,
+            "tie_word_embeddings": llama.get("tied", False),
+        }
+    )
+
+
+def again(row: dict[str, Any]) -> tuple[int, ...]:
+    """Parameters that a micro-step of stage 3 gathers once more."""
+    case, sizes = row["case"], [n for n, _ in row["seen"]["sizes"]]
+    zero = case.get("zero", {})
+    if case["model"] != "llama":
+        # all but the module that ran last
+        return tuple(sizes[:-2]) if zero.get("stage3_max_live_parameters") == 1 else ()
+    trains = [one for _, one in row["seen"]["sizes"]]
+    plain = parameters(shape_of(row), None, "", 1, release(row))
+    assert [one.size for one in plain] == sizes
+    every = tuple(one._replace(trainable=learns) for one, learns in zip(plain, trains, strict=True))
+    kind = (REENTRANT if case.get("reentrant") else NON_REENTRANT) if case.get("checkpointing") else STAYING
+    # Transformers 5.23 lets gradients into a checkpointed model by itself; the cases with a reentrant one
+    # ask for it
+    flowing = kind == REENTRANT or (kind == NON_REENTRANT and row["versions"]["transformers"] == "5.23.0")
+    limits = Limits(
+        zero.get("stage3_max_live_parameters", 1_000_000_000),
+        zero.get("stage3_max_reuse_distance", 1_000_000_000),
+        zero.get("stage3_prefetch_bucket_size", 50_000_000),
+    )
+    threshold = zero["stage3_param_persistence_threshold"]
+    return played(shape_of(row), every, kind, limits, threshold, release(row), flowing=flowing).again
+
+
 def gathering(row: dict[str, Any]) -> traffic.Gathering:
-    """What stage 3 may keep: all, or, where `max_live` is 1, only the module that ran last."""
-    if row["case"].get("zero", {}).get("stage3_max_live_parameters") != 1:
+    """What stage 3 fetches."""
+    if row["case"]["stage"] < 3 or row["case"].get("tp") or row["case"].get("ulysses"):
         return traffic.Gathering()
-    sizes = [n for n, _ in row["seen"]["sizes"]]
-    if row["case"]["model"] != "llama":
-        return traffic.Gathering(True, tuple(sizes[-2:]))
-    if not row["case"].get("checkpointing"):
-        return traffic.Gathering(True, (sizes[-1],))
-    # parameters of a layer: q, k, v, o, gate, up, down and two norms; down runs last
-    per = (256, 128, 128, 256, 640, 640, 640, 16, 16)
-    return traffic.Gathering(True, (sizes[-1],), (per, per), ((640,), (640,)))
+    return traffic.Gathering(again(row), row["case"].get("zero", {}).get("zero_hpz_partition_size", 1))
 
 
 def predicted(row: dict[str, Any], wanted: Layout) -> Counter[tuple[str, str, int]]:
@@ -100,7 +145,7 @@ def test_the_volumes_of_the_stages(accumulation: int) -> None:
     seen = []
     for stage in range(4):
         spread = Layout(stage, 8, (1000,) * 8, accumulation=accumulation, persistence=0)
-        moved = traffic.model_states(spread, gathering=traffic.Gathering(again=True))
+        moved = traffic.model_states(spread, gathering=traffic.Gathering(spread.trainable))
         step = traffic.per_step(moved, accumulation)
         seen.append(sum((2 if kind == "all_reduce" else 1) * n for (kind, _, _), n in step.items()) / 8000)
     assert seen == [2, 3, 2 * accumulation + 1, 3 * accumulation]

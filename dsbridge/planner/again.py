@@ -1,0 +1,80 @@
+"""What a micro-step of a job gathers under ZeRO-3: its coordinator, played over the model's modules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import NamedTuple
+
+from dsbridge.planner.candidate import NONE, Candidate
+from dsbridge.planner.gathering import Coordinator, Limits
+from dsbridge.planner.job import Job
+from dsbridge.planner.layout import RECOMPUTE_OWNED, Release
+from dsbridge.planner.parameters import Parameter, parameters
+from dsbridge.planner.shape import ModelShape
+from dsbridge.planner.tuning import Freeze, Lora
+from dsbridge.planner.turns import NON_REENTRANT, REENTRANT, STAYING, decoder, turns
+
+
+class Gathers(NamedTuple):
+    """again: sizes of the parameters that are gathered more than once in a micro-step, each as often as it
+    is once more. calls: collectives of a micro-step. most: elements that are gathered at one time."""
+
+    again: tuple[int, ...]
+    calls: int
+    most: int
+
+
+def gathers(job: Job, candidate: Candidate) -> Gathers:
+    """Those of stage 3."""
+    knobs = candidate.knobs
+    kind = REENTRANT if job.reentrant else NON_REENTRANT
+    return _played(
+        job.shape,
+        job.method,
+        job.scheme,
+        candidate.tp,
+        job.deepspeed,
+        STAYING if candidate.checkpointing == NONE else kind,
+        Limits(knobs.live, knobs.reuse, knobs.prefetch),
+        knobs.persistence,
+    )
+
+
+@cache
+def _played(
+    shape: ModelShape,
+    method: Lora | Freeze | None,
+    scheme: str,
+    tp: int,
+    release: Release,
+    checkpointing: str,
+    limits: Limits,
+    persistence: int,
+) -> Gathers:
+    every = parameters(shape, method, scheme, tp, release)
+    # Transformers, PEFT or the framework make the embedded tokens need a gradient as soon as layers are
+    # checkpointed
+    return played(shape, every, checkpointing, limits, persistence, release, flowing=checkpointing != STAYING)
+
+
+def played(
+    shape: ModelShape,
+    every: Sequence[Parameter],
+    checkpointing: str,
+    limits: Limits,
+    persistence: int,
+    release: Release,
+    *,
+    flowing: bool,
+) -> Gathers:
+    """Of these parameters; flowing: the embedded tokens need a gradient in any case."""
+    sizes = [one.size for one in every]
+    always = frozenset(place for place, size in enumerate(sizes) if size <= persistence)
+    owned = release >= RECOMPUTE_OWNED
+    frozen = frozenset(place for place, one in enumerate(every) if owned and not one.trainable)
+    hooks = list(turns(decoder(shape, every, flowing=flowing), checkpointing))
+    coordinator = Coordinator(hooks, sizes, always, frozen, limits)
+    times = coordinator.run()
+    again = [size for size, count in zip(sizes, times, strict=True) for _ in range(count - 1)]
+    return Gathers(tuple(again), coordinator.calls, coordinator.most)
