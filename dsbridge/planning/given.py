@@ -122,9 +122,10 @@ def _whole_batch(question: Question, values: Values) -> int | None:
     """Sequences of an optimizer step, where the files say enough."""
     micro, accumulation = values.get("batch.micro_per_gpu"), values.get("batch.accumulation", 1)
     if not (question.gpus and isinstance(micro, int) and isinstance(accumulation, int)):
-        return values.get("batch.global")
+        whole = values.get("batch.global")
+        return whole if isinstance(whole, int) else None
     parallel = values.get("parallelism.tp", 1) * values.get("parallelism.ulysses", 1)
-    return micro * accumulation * max(1, question.gpus // parallel)
+    return int(micro * accumulation * max(1, question.gpus // parallel))
 
 
 def _spec_zero(values: Values) -> dict[str, Any]:
