@@ -152,6 +152,7 @@ class Kept:
         self.bytes: dict[str, int] = {}
         self.parameters: set[Any] = set()  # shape and dtype of parameters that ZeRO-3 gathers
         self.shapes: dict[str, list[str]] = {}
+        self.held: list[Any] = []
         self.where = "before"
 
     def pack(self, tensor: Any) -> Any:
@@ -161,6 +162,7 @@ class Kept:
         of_weight = of_weight or (tuple(tensor.shape[::-1]), tensor.dtype) in self.parameters
         if storage.data_ptr() not in self.known and not of_weight:
             self.known.add(storage.data_ptr())
+            self.held.append(storage)  # else a dropped branch's address could be another's later
             self.bytes[self.where] = self.bytes.get(self.where, 0) + storage.nbytes()
             told = f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)} {storage.nbytes()}"
             self.shapes.setdefault(self.where, []).append(told)
