@@ -5,10 +5,18 @@ from __future__ import annotations
 from dsbridge.planner.job import FUSED_LOSS, PLAIN_LOSS, Job
 from dsbridge.planner.layout import CUTS_HEAD
 from dsbridge.planner.terms import Formula, Term
+from dsbridge.rules import numbers
 
 # of each token and entry: fp32 logits (4) saved after log-softmax, gradients of both (8), and the 16-bit
 # logits (2) where the caller still has them
 DROPPED, HELD = 12.0, 14.0
+PADS_LABELS = (4, 49)  # transformers: before, the loss copied the fp32 logits without the last position
+COPIED = Formula(
+    "14 bytes a token and entry of the vocabulary in the forward pass: 16-bit logits, fp32 logits, "
+    "a copy of them "
+    "without the last position, and log-softmax",
+    "loss/loss_utils.py of transformers 4.46.3 to 4.48.3; not measured",
+)
 HF = Formula(
     "12 bytes a token and entry of the vocabulary: log-softmax in fp32 and two gradients of it; 14 while the "
     "caller still holds the 16-bit logits, which transformers' Trainer does not",
@@ -52,4 +60,7 @@ def logits(job: Job, tokens: float, tp: int) -> Term:
         formula, part = (PARALLEL, entries / tp) if shape.tied else (GATHERED, entries)
         own = 0.0 if shape.tied else 2 * entries / tp
         entries = part
-    return Term("logits and loss", DROPPED * entries + own, formula, DROPPED * entries, HELD * entries + own)
+    least = DROPPED * entries + own
+    if numbers(shape.transformers) < PADS_LABELS:
+        return Term("logits and loss", HELD * entries + own, COPIED, least, HELD * entries + own)
+    return Term("logits and loss", least, formula, least, HELD * entries + own)
