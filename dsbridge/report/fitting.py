@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
+from operator import mul
 
 # what the coefficients stand before, of a micro batch m and a sequence of s tokens, in this order
 BASIS = ("1", "m s", "m", "s", "m s s")
 Point = tuple[int, int]
 Coefficients = tuple[float, ...]
+Indices = tuple[int, ...]
+Rows = tuple[tuple[int, ...], ...]  # the basis at each point
 # the largest of what each gives: a layer that goes back needs most at one of its operators or at another
 Fit = tuple[Coefficients, ...]
 EXACT, SMALL = 1e-8, 1024
@@ -47,52 +50,67 @@ def terms_at(point: Point) -> tuple[int, ...]:
 @lru_cache(maxsize=65536)
 def fitted(at_points: tuple[Point, ...], values: tuple[float, ...]) -> Fit | None:
     """What gives these values at these points, with as little as does; None where nothing does."""
-    whole = len(BASIS)
-    for count, picked in ((1, (0,)), (2, (0, 4)), (whole, range(whole))):
-        found = _solved(at_points, values, picked, count)
-        if found and _meets((found,), at_points, values):
+    rows, whole = tuple(map(terms_at, at_points)), tuple(range(len(BASIS)))
+    for columns, picked in (((0,), (0,)), ((0, 1), (0, 4)), (whole, whole)):
+        found = solved(rows, values, picked, columns)
+        if found and meets((found,), rows, values, SMALL):
             return (found,)
-    if len(at_points) <= 3 * whole:
+    size = len(BASIS)
+    if len(at_points) <= 3 * size:
         return None
-    places = (range(start, start + whole) for start in (0, whole, 2 * whole))
-    pieces = [one for picked in places if (one := _solved(at_points, values, picked, whole))]
+    places = (tuple(range(start, start + size)) for start in (0, size, 2 * size))
+    pieces = [one for picked in places if (one := solved(rows, values, picked, whole))]
     choices: tuple[Fit, ...] = ((pieces[0], pieces[-1]), tuple(pieces)) if len(pieces) == 3 else ()
-    return next((fit for fit in choices if _meets(fit, at_points, values)), None)
+    return next((fit for fit in choices if meets(fit, rows, values, SMALL)), None)
 
 
-def at(fit: Fit, point: Point) -> float:
-    """The value there."""
-    return max(sum(c * b for c, b in zip(one, terms_at(point), strict=False)) for one in fit)
-
-
-def _meets(fit: Fit, at_points: Sequence[Point], values: Sequence[float]) -> bool:
+def meets(fit: Fit, rows: Rows, values: Sequence[float], small: float) -> bool:
+    """Whether a fit gives the values."""
+    found = (max(sum(map(mul, one, row)) for one in fit) for row in rows)
     return all(
-        abs(at(fit, point) - value) <= EXACT * abs(value) + SMALL
-        for point, value in zip(at_points, values, strict=True)
+        abs(told - value) <= EXACT * abs(value) + small for told, value in zip(found, values, strict=True)
     )
 
 
-def _solved(
-    at_points: Sequence[Point], values: Sequence[float], picked: Sequence[int], count: int
-) -> Coefficients | None:
-    """The first coefficients, from some of the points, in exact fractions; None where they say too little."""
-    system = [[*map(Fraction, terms_at(at_points[i])[:count]), Fraction(values[i])] for i in picked]
-    for column in range(count):
-        pivot = next((r for r in range(column, count) if system[r][column]), None)
+def solved(rows: Rows, values: Sequence[float], picked: Indices, columns: Indices) -> Coefficients | None:
+    """The coefficients of some columns, from as many points; the others are 0. None where these say too
+    little."""
+    inverse = _inverse(rows, picked, columns)
+    if inverse is None:
+        return None
+    largest, asked = max(map(abs, values)), [Fraction(values[i]) for i in picked]
+    whole = [0.0] * len(rows[0])
+    for column, weights in zip(columns, inverse, strict=True):
+        found = float(sum(map(mul, weights, asked)))
+        # below this it is what floating point left over
+        noise = 1e-12 * largest / max(row[column] for row in rows)
+        whole[column] = found if abs(found) > noise else 0.0
+    return _trimmed(whole)
+
+
+@lru_cache(maxsize=1024)
+def _inverse(rows: Rows, picked: Indices, columns: Indices) -> list[list[Fraction]] | None:
+    """Of a few rows and columns, exactly; None where they have none."""
+    size = len(columns)
+    system = [
+        [*(Fraction(rows[i][column]) for column in columns), *(Fraction(i == j) for j in picked)]
+        for i in picked
+    ]
+    for column in range(size):
+        pivot = next((r for r in range(column, size) if system[r][column]), None)
         if pivot is None:
             return None
         system[column], system[pivot] = system[pivot], system[column]
         head = [cell / system[column][column] for cell in system[column]]
         system[column] = head
-        for r in range(count):
+        for r in range(size):
             if r != column and system[r][column]:
                 system[r] = [a - system[r][column] * b for a, b in zip(system[r], head, strict=True)]
-    return _trimmed([float(f"{float(row[-1]):.13g}") for row in system])
+    return [row[size:] for row in system]
 
 
 def _trimmed(coefficients: list[float]) -> Coefficients:
-    """Without what floating point left over, nor zeros at the end; whole numbers as such."""
-    while len(coefficients) > 1 and abs(coefficients[-1]) < 1e-7:
+    """Without zeros at the end, and whole numbers as such."""
+    while len(coefficients) > 1 and not coefficients[-1]:
         coefficients.pop()
-    kept = (0 if abs(c) < 1e-7 else c for c in coefficients)
-    return tuple(int(c) if c == int(c) else c for c in kept)
+    return tuple(int(c) if c == int(c) else float(f"{c:.13g}") for c in coefficients)

@@ -159,6 +159,19 @@ function partsTables({ memory, peak }) {
   return [...tables, table("Every moment of a GPU", ["moment", "GiB", "range", ""], totals)];
 }
 
+function amount(value) {
+  if (value >= 10) return Math.round(value).toLocaleString("en");
+  return value >= 1 ? value.toFixed(1) : String(Number(value.toPrecision(2)));
+}
+
+function stepText(step) {
+  const moved = [["inside", "inside its node"], ["between", "between nodes"], ["pcie", "to and from its host"]]
+    .filter(([field]) => step[field] > 0)
+    .map(([field, text]) => `${amount(step[field] / 1e9)} GB ${text}`);
+  const moves = moved.length ? `; moved: ${moved.join(", ")}` : "";
+  return `a step takes ${amount(step.low)} to ${amount(step.high)} seconds${moves}`;
+}
+
 function tipOf(found) {
   const groups = {};
   for (const term of found.peak.terms) {
@@ -192,6 +205,8 @@ function show() {
     .filter(([moment]) => moment && moment.total > 0)
     .map(([moment, text]) => `${text} holds ${gib(moment.total)} GiB`.replace("disks of a node holds", "disks of a node hold"));
   if (!out) places.push(...found.reasons);
+  if (found.step) places.unshift(stepText(found.step));
+  else if (!out) places.push(`step time is known for ${data.start.gpu} alone`);
   byId("result-more").textContent = places.length ? `${places.join("; ")}.` : "";
   byId("result-parts").replaceChildren(...partsTables(found));
   if (!out) byId("result-spec").firstChild.textContent = specOf(data, choice);

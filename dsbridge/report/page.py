@@ -62,7 +62,7 @@ def sections(plan: Plan, found: list[Row], data: dict[str, Any]) -> list[tuple[s
 
 
 def _form_note() -> Html:
-    text = "Change the layout, and the page recomputes its memory; not its step time and communication."
+    text = "Change the layout, and the page recomputes its memory, what it moves, and its step time."
     return tag("p", text, id="form-note", class_="note")
 
 

@@ -94,7 +94,8 @@ function recompute(data, choice) {
   PLACES.forEach((place, i) => {
     memory[place] = found[i].map((number) => momentAt(data, number, choice));
   });
-  return { ruledOut, memory, peak: largest(memory.gpu), ...verdictOf(data, choice, memory) };
+  const step = ruledOut.length ? null : stepOf(data, choice);
+  return { ruledOut, memory, step, peak: largest(memory.gpu), ...verdictOf(data, choice, memory) };
 }
 
 function verdictOf(data, choice, memory) {
@@ -112,6 +113,29 @@ function verdictOf(data, choice, memory) {
     reasons.push("the host's memory is too small");
   }
   return { verdict, lacking, most, reasons };
+}
+
+// what a step moves and how long it takes, put together as dsbridge.planner.timing does; null where the page
+// has no numbers of it: another GPU is another speed
+function stepOf(data, choice) {
+  const numbers = choice.gpu === data.start.gpu && data.steps[keyOf(data, choice)];
+  if (!numbers) return null;
+  const { micro: m, sequence: s } = choice, g = accumulationOf(data, choice);
+  const basis = [1, g, g * m, g * m * s, g * m * s * s], found = {};
+  data.step_names.forEach((name, i) => {
+    found[name] = data.step_fits[numbers[i]].reduce((sum, each, k) => sum + each * basis[k], 0);
+  });
+  let alone = found.data_low, left = 0;
+  if (choice.stage > 0 && data.overlaps[choice.stage]) {
+    const window = found.window / g;
+    alone -= found.last + found.other;
+    left = Math.max(0, found.last - window) + Math.max(0, found.other - (g - 1) * window);
+  }
+  left = Math.max(left, found.transfer - found.compute_low);
+  const blocking = found.tensor_low + found.sequence_low + found.offload_low - found.transfer;
+  found.low = found.compute_low + alone + left + blocking;
+  found.high = found.compute_high + found.data_high + found.tensor_high + found.sequence_high + found.offload_high;
+  return found;
 }
 
 function told({ verdict, lacking }) {

@@ -17,10 +17,11 @@ from dsbridge.planner.terms import Memory
 from dsbridge.planning.specs import whole_spec
 from dsbridge.planning.telling import Plan
 from dsbridge.report.choices import PAIRS, Choices, choices
-from dsbridge.report.fitting import Point, few, many
+from dsbridge.report.fitting import Coefficients, Point, few, many
 from dsbridge.report.groups import GROUPS, group_of
 from dsbridge.report.rows import Row, tips
-from dsbridge.report.surfaces import Surfaces
+from dsbridge.report.steps import QUANTITIES, places, step_fits
+from dsbridge.report.surfaces import Pool, Surfaces
 
 
 def whatif(plan: Plan, found: list[Row]) -> dict[str, Any]:
@@ -29,17 +30,24 @@ def whatif(plan: Plan, found: list[Row]) -> dict[str, Any]:
     allowed = choices(plan)
     made = Surfaces()
     breaks, bent = breaks_of(job), list[str]()
+    steps, numbers = dict[str, list[int]](), Pool[Coefficients]()
     for number, (low, high) in enumerate(pairwise((0, *breaks, None))):
         asks = (few(low or 0, high), many(low or 0, high))
         for one in kinds(allowed, start.knobs):
             key = f"{key_of(one)}|{number}"
             if not any(made.add(key, at, held_at(job, one, at)) for at in asks):
                 bent.append(key)
+            if told := step_fits(job, one, places(low or 0, high, one.accumulation > 1)):
+                steps[key] = [numbers.number(each) for each in told]
     told = tips(found, made.formulas)
     return {
         "job": _job(job),
         "breaks": breaks,
         "bent": bent,
+        "steps": steps,
+        "step_fits": numbers.items,
+        "step_names": QUANTITIES,
+        "overlaps": [start._replace(stage=stage).overlaps() for stage in STAGES],
         "start": _start(job, start),
         "choices": allowed.to_json(),
         "gpus": [[gpu.name, gpu.memory, gpu.bf16] for gpu in _gpus(job)],

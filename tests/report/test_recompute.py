@@ -13,7 +13,7 @@ from dsbridge.formats.yaml_text import to_yaml
 from dsbridge.planner.candidate import Candidate
 from dsbridge.planner.candidates import against_stage, against_tp, against_ulysses
 from dsbridge.planner.job import Job
-from dsbridge.planner.search import weigh
+from dsbridge.planner.search import Weighed, weigh
 from dsbridge.planning.specs import whole_spec
 from dsbridge.planning.telling import Plan
 from tests.report.pages import QUESTIONS, Engine, data_of, page_of, plan_of
@@ -29,7 +29,8 @@ def engine_of(name: str) -> Engine:
 
 def choice(data: Any, draw: random.Random) -> dict[str, Any]:
     """What somebody may choose in the form, whether it can be trained or not."""
-    gpu, room, bf16 = draw.choice(data["gpus"])
+    own = [one for one in data["gpus"] if one[0] == data["start"]["gpu"]]
+    gpu, room, bf16 = draw.choice([*own * 20, *data["gpus"]])
     tp = draw.choice([1, 1, *map(int, data["choices"]["tp"])])
     ulysses = draw.choice([1, 1, *map(int, data["choices"]["ulysses"])])
     micro, steps = draw.choice([1, 1, 2, 3, 4, 8]), draw.choice([1, 1, 2, 4, 7])
@@ -82,7 +83,7 @@ def asked(plan: Plan, c: dict[str, Any]) -> tuple[Job, Candidate]:
 def test_the_page_says_what_dsbridge_says(name: str) -> None:
     plan, data, engine = plan_of(name), data_of(page_of(name)), engine_of(name)
     draw = random.Random(f"{name} 6")
-    verdicts, trained = dict[str, int](), 0
+    verdicts, trained, timed = dict[str, int](), 0, 0
     while trained < CASES:
         c = choice(data, draw)
         told = engine.call("recompute", c)
@@ -100,8 +101,27 @@ def test_the_page_says_what_dsbridge_says(name: str) -> None:
         assert told["lacking"] == pytest.approx(weighed.lacking, rel=1e-7, abs=2**14)
         verdicts[weighed.verdict] = verdicts.get(weighed.verdict, 0) + 1
         same_memory(told["memory"], weighed.memory, c)
+        if c["gpu"] == plan.job.cluster.gpu.name:
+            same_step(told["step"], weighed, c)
+            timed += 1
+        else:
+            assert told["step"] is None
     assert verdicts.keys() >= {"ruled out", "too large"}, verdicts
+    assert timed > 20
     assert name == "too large" or "fits" in verdicts
+
+
+def same_step(told: Any, weighed: Weighed, c: Any) -> None:
+    time, moved = weighed.time, weighed.communication
+    for ours, theirs in (
+        (told["low"], time.total.low),
+        (told["high"], time.total.high),
+        (told["compute_low"], time.compute.low),
+        (told["inside"], moved.inside),
+        (told["between"], moved.between),
+        (told["pcie"], moved.pcie),
+    ):
+        assert ours == pytest.approx(theirs, rel=1e-6, abs=1e-9), c
 
 
 def same_memory(told: Any, memory: Any, c: Any) -> None:
