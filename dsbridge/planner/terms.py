@@ -95,16 +95,35 @@ def total(ranges: Iterable[Range]) -> Range:
     return found
 
 
+class Wire(NamedTuple):
+    """Collectives of one kind in one group, of a whole optimizer step. inside: bytes that a GPU sends over
+    the links of its node; between: bytes that a node sends to others, all its GPUs together; calls: how
+    many; members: ranks of the group in a node. when: `last` or `other` micro-steps, or `step`."""
+
+    group: str
+    kind: str
+    when: str
+    inside: float
+    between: float
+    calls: float
+    members: int
+
+
 class Communication(NamedTuple):
-    """What an optimizer step moves. elements: of each rank, by group (`dp`, `tp`, `ulysses`), kind and dtype,
-    as DeepSpeed hands them to the collective. inside, between: bytes that a GPU sends over the links of its
-    node, and that a node sends to others, in a ring. pcie: bytes that a GPU moves to and from its host.
+    """What an optimizer step moves. elements: of each rank, by group, kind and dtype, as DeepSpeed hands
+    them to the collective. Groups: `dp`, `tp`, `ulysses`; `hpz`, `node` and `nodes` are those of ZeRO++.
+    inside, between: bytes that a GPU sends over the links of its node, and that a node sends to others, in
+    rings. pcie: bytes that a GPU moves to and from its host; disk: that a node reads and writes.
+    unmeasured: what of it was never seen in a run, and is as the source of DeepSpeed says.
     """
 
     elements: dict[tuple[str, str, str], int]
     inside: float
     between: float
     pcie: float
+    disk: float = 0.0
+    wires: tuple[Wire, ...] = ()
+    unmeasured: tuple[str, ...] = ()
 
 
 class StepTime(NamedTuple):

@@ -30,11 +30,12 @@ Values = Mapping[str, Any]
 
 
 class Own(NamedTuple):
-    """What files say: the question, and their layout (None where they leave it open)."""
+    """What files say: the question, their layout (None where they leave it open), whose files they are."""
 
     question: Question
     candidate: Candidate | None
     diagnostics: tuple[Diagnostic, ...] = ()
+    framework: str = ""
 
 
 def own(
@@ -65,7 +66,8 @@ def own(
     if config and "model" not in facts:
         # what a framework fills from the model's sizes
         found = read_input(registry(), files, given, command, target, {**facts, "model": config}, versions)
-    return _of_run(question._replace(model=config or question.model), values, found)
+    known = _of_run(question._replace(model=config or question.model), values, found)
+    return known._replace(framework=found.framework.name)
 
 
 def config_of(files: Files, model: str | Mapping[str, Any] | None) -> Values | None:

@@ -142,6 +142,8 @@ def method_of(question: Question) -> tuple[Lora | Freeze | None, str]:
     if isinstance(targets, str) and targets not in (ALL, ALL_LINEAR):
         targets = tuple(word.strip() for word in targets.split(",") if word.strip())
     rank = question.rank if question.rank is not None else 8
+    if rank < 1:
+        raise PlanError(f"LoRA's rank is {rank}", "give a whole number above 0, such as 8")
     lora = Lora(rank=rank, targets=targets, dora=bool(question.dora))
     return (replace(lora, peft=question.peft) if question.peft else lora), scheme
 
@@ -188,6 +190,8 @@ def _assumed(question: Question, job: Job) -> Iterator[Diagnostic]:
         message = "whether the host's memory is large enough is not judged"
         yield ASSUMED(message, hint="Say --host-memory, in GiB of a node.")
     for size in job.shape.assumed:
+        if size.startswith("max_position") and job.shape.positions != "learned":
+            continue  # no weight depends on it
         yield ASSUMED(f"the model's config does not say {size}; transformers' default is taken")
 
 

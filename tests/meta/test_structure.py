@@ -58,6 +58,7 @@ LEVELS = (
     {"migrating"},
     {"sides", "trained"},
     {"differing", "planning"},
+    {"report"},
     {"subjects"},
     {"checks"},
     {"checking"},
