@@ -7,7 +7,13 @@ from math import prod
 from typing import Any, NamedTuple
 
 from dsbridge.planner.candidate import CPU, NOWHERE, NVME, Candidate
-from dsbridge.planner.candidates import STAGES, against_stage, against_tp, against_ulysses
+from dsbridge.planner.candidates import (
+    STAGES,
+    against_offload,
+    against_stage,
+    against_tp,
+    against_ulysses,
+)
 from dsbridge.planning.telling import Plan
 
 PLACES = (NOWHERE, CPU, NVME)
@@ -59,7 +65,8 @@ def choices(plan: Plan) -> Choices:
             for degree in degrees
         },
         {
-            (stage, optimizer, param, tp > 1): against_stage(job, stage, tp, optimizer, param)
+            (stage, optimizer, param, tp > 1): against_stage(job, stage, tp)
+            or against_offload(stage, optimizer, param)
             for stage in STAGES
             for optimizer, param in PAIRS
             for tp in (1, 2)

@@ -40,6 +40,8 @@ function against(data, choice) {
   }
   const stage = `${choice.stage}|${choice.optimizer}|${choice.param}|${tp > 1 ? "+" : "1"}`;
   if (choices.stages[stage]) out.push(choices.stages[stage]);
+  const refused = data.refused[[choice.stage, choice.optimizer, choice.param, tp, ulysses].join("|")];
+  if (refused && !out.length) out.push(refused);
   const replicas = replicasOf(data, choice), share = choice.global / replicas;
   if (!Number.isInteger(replicas)) {
     out.push(`${job.world} GPUs do not divide into groups of ${tp * ulysses}`);
@@ -104,7 +106,7 @@ function verdictOf(data, choice, memory) {
   const most = Math.max(...memory.gpu.map((moment) => moment.most));
   let verdict = lacking > 0 ? "too large" : most > choice.room ? "tight" : "fits";
   if (verdict === "too large") reasons.push(`the GPU is too small ${peak.name}`);
-  if (verdict === "tight") reasons.push(`the upper bound is above ${peak.name}`);
+  if (verdict === "tight") reasons.push("the upper bound of the GPU's memory does not fit");
   const host = Math.max(0, ...memory.host.map((moment) => moment.total));
   const have = data.job.host_memory;
   if (have !== null && host > have) {

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from dsbridge.planner.candidate import NONE, Candidate
+from dsbridge.planner.candidate import NONE, Candidate, name_of
 from dsbridge.planner.search import FITS, TIGHT, Weighed, distinct
 from dsbridge.planner.terms import Formula, Moment
-from dsbridge.planning.ladder import name_of
 from dsbridge.planning.telling import Plan, largest
 from dsbridge.report.bars import grouped
 from dsbridge.report.markup import Html, gib, tag

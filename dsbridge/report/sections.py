@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dsbridge.formats.yaml_text import to_yaml
+from dsbridge.planner.candidate import name_of
 from dsbridge.planner.job import Job
 from dsbridge.planner.search import Weighed
 from dsbridge.planner.tuning import trained
-from dsbridge.planning.ladder import Rung, name_of, rungs, story
+from dsbridge.planning.ladder import Rung, rungs, story
 from dsbridge.planning.specs import whole_spec
 from dsbridge.planning.telling import Plan
 from dsbridge.report.layouts import seconds
@@ -100,24 +101,18 @@ def assumed(plan: Plan) -> Html | None:
 
 def why(plan: Plan) -> Html:
     """The ladder, rung by rung, and what it comes to."""
-    lines, steps = list(story(plan.found)), rungs(plan.found.ranked)
-    ladder, compared = lines[: len(steps)], lines[len(steps) :]
+    known = {rung.name: rung for rung in rungs(plan.found.ranked)}
+    told = [(known.get(line.partition(": ")[0]), line) for line in story(plan.found)]
     return joined(
-        *(tag("p", f"{text}.", class_="big") for text in compared),
+        *(tag("p", f"{line}.", class_="big") for rung, line in told if rung is None),
         tag("p", "DeepSpeed's own ladder, from what slows least to what saves most:"),
-        tag("ol", *map(_rung, steps, ladder), class_="ladder"),
+        tag("ol", *(_rung(rung, line) for rung, line in told if rung), class_="ladder"),
     )
 
 
-def _rung(rung: Rung, text: str) -> Html:
-    rest = text.removeprefix(f"{rung.name}: ")
-    return tag(
-        "li",
-        tag("b", rung.name),
-        ": ",
-        rest,
-        class_=(rung.fastest or rung.smallest).verdict.replace(" ", "-"),
-    )
+def _rung(rung: Rung, line: str) -> Html:
+    verdict = (rung.fastest or rung.smallest).verdict.replace(" ", "-")
+    return tag("li", tag("b", rung.name), line.removeprefix(rung.name), class_=verdict)
 
 
 def ruled_out(plan: Plan) -> Html | None:

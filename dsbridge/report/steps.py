@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 from dsbridge.planner import rates
 from dsbridge.planner.candidate import NOWHERE, Candidate
@@ -12,6 +12,7 @@ from dsbridge.planner.job import Job
 from dsbridge.planner.terms import Communication
 from dsbridge.planner.timing import of_wire, pace, step_time
 from dsbridge.report.fitting import Coefficients, meets, solved
+from dsbridge.report.surfaces import Pool
 
 # what is told of a step, in this order; the page makes the total of them as `timing.step_time` does. last,
 # other: the lower bound of what data parallelism moves beside the passes of the last micro-step, of the
@@ -39,12 +40,30 @@ def places(low: int, high: int | None, more: bool) -> tuple[Point, ...]:
     return (1, 1, a), (1, 2, a), (1, 1, b), (1, 1, c), (1, 3, b), (1, 4, d)
 
 
-def step_fits(job: Job, one: Candidate, points: Sequence[Point]) -> list[Coefficients] | None:
-    """Coefficients of each quantity; None where there are none for one of them."""
-    asked = [(g, job._replace(sequence=s), one._replace(micro=m, accumulation=g)) for g, m, s in points]
-    values = zip(*(_quantities(job_there, candidate) for _, job_there, candidate in asked), strict=True)
-    found = [fitted(tuple(points), each) for each in values]
-    return [one for one in found if one] if all(found) else None
+class Steps:
+    """Every kind of layout, with the numbers of its coefficients."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.kinds: dict[str, list[int]] = {}
+        self.fits: Pool[Coefficients] = Pool()
+
+    def add(self, key: str, one: Candidate, low: int, high: int | None) -> None:
+        """A kind of layout; nothing where there are no coefficients for one of its quantities."""
+        points = places(low, high, one.accumulation > 1)
+        values = zip(*(self._quantities(one, point) for point in points), strict=True)
+        found = [fit for each in values if (fit := fitted(points, each))]
+        if len(found) == len(QUANTITIES):
+            self.kinds[key] = [self.fits.number(fit) for fit in found]
+
+    def to_json(self) -> dict[str, Any]:
+        """As the page reads it."""
+        return {"steps": self.kinds, "step_fits": self.fits.items, "step_names": QUANTITIES}
+
+    def _quantities(self, one: Candidate, point: Point) -> tuple[float, ...]:
+        steps, micro, sequence = point
+        job = self.job._replace(sequence=sequence)
+        return _quantities(job, one._replace(micro=micro, accumulation=steps))
 
 
 @lru_cache(maxsize=65536)

@@ -17,45 +17,45 @@ from dsbridge.planner.terms import Memory
 from dsbridge.planning.specs import whole_spec
 from dsbridge.planning.telling import Plan
 from dsbridge.report.choices import PAIRS, Choices, choices
-from dsbridge.report.fitting import Coefficients, Point, few, many
+from dsbridge.report.fitting import Point, few, many
 from dsbridge.report.groups import GROUPS, group_of
 from dsbridge.report.rows import Row, tips
-from dsbridge.report.steps import QUANTITIES, places, step_fits
-from dsbridge.report.surfaces import Pool, Surfaces
+from dsbridge.report.steps import Steps
+from dsbridge.report.surfaces import Surfaces
 
 
 def whatif(plan: Plan, found: list[Row]) -> dict[str, Any]:
     """All that the form needs, as JSON."""
     job, start = plan.job, first(plan)
-    allowed = choices(plan)
-    made = Surfaces()
-    breaks, bent = breaks_of(job), list[str]()
-    steps, numbers = dict[str, list[int]](), Pool[Coefficients]()
-    for number, (low, high) in enumerate(pairwise((0, *breaks, None))):
-        asks = (few(low or 0, high), many(low or 0, high))
-        for one in kinds(allowed, start.knobs):
+    allowed, breaks = choices(plan), breaks_of(job)
+    surfaces, steps = Surfaces(), Steps(job)
+    bent: list[str] = []
+    refused: dict[str, str] = {}
+    for one in kinds(allowed, start.knobs):
+        if plan.refuses and (why := plan.refuses(one)):
+            refused[sharding_of(one)] = why
+            continue
+        for number, (low, high) in enumerate(pairwise((0, *breaks, None))):
             key = f"{key_of(one)}|{number}"
-            if not any(made.add(key, at, held_at(job, one, at)) for at in asks):
+            asks = (ask(low or 0, high) for ask in (few, many))
+            if not any(surfaces.add(key, at, held_at(job, one, at)) for at in asks):
                 bent.append(key)
-            if told := step_fits(job, one, places(low or 0, high, one.accumulation > 1)):
-                steps[key] = [numbers.number(each) for each in told]
-    told = tips(found, made.formulas)
+            steps.add(key, one, low or 0, high)
     return {
         "job": _job(job),
         "breaks": breaks,
         "bent": bent,
-        "steps": steps,
-        "step_fits": numbers.items,
-        "step_names": QUANTITIES,
-        "overlaps": [start._replace(stage=stage).overlaps() for stage in STAGES],
         "start": _start(job, start),
         "choices": allowed.to_json(),
+        "refused": refused,
         "gpus": [[gpu.name, gpu.memory, gpu.bf16] for gpu in _gpus(job)],
-        "groups": [group_of(part) for part in made.parts.items],
+        "groups": [group_of(part) for part in surfaces.parts.items],
         "group_names": [group.name for group in GROUPS],
-        "tips": told,
+        "tips": tips(found, surfaces.formulas),
         "spec": _spec(plan, start),
-        **made.to_json(),
+        "overlaps": [start._replace(stage=stage).overlaps() for stage in STAGES],
+        **steps.to_json(),
+        **surfaces.to_json(),
     }
 
 
@@ -74,11 +74,15 @@ def kinds(allowed: Choices, knobs: Knobs) -> Iterator[Candidate]:
                 yield one
 
 
+def sharding_of(c: Candidate) -> str:
+    """What a framework takes or refuses, as the page spells it."""
+    return "|".join(map(str, (c.stage, c.offload_optimizer, c.offload_param, c.tp, c.ulysses)))
+
+
 def key_of(c: Candidate) -> str:
     """What the page looks a kind up by."""
     more = "+" if c.accumulation > 1 else "1"
-    parts = (c.stage, c.offload_optimizer, c.offload_param, c.tp, c.ulysses, c.checkpointing, more)
-    return "|".join(map(str, parts))
+    return f"{sharding_of(c)}|{c.checkpointing}|{more}"
 
 
 def _gpus(job: Job) -> list[Gpu]:

@@ -11,7 +11,7 @@ import pytest
 from dsbridge.cli.planpage import _verdict
 from dsbridge.formats.yaml_text import to_yaml
 from dsbridge.planner.candidate import Candidate
-from dsbridge.planner.candidates import against_stage, against_tp, against_ulysses
+from dsbridge.planner.candidates import against_offload, against_stage, against_tp, against_ulysses
 from dsbridge.planner.job import Job
 from dsbridge.planner.search import Weighed, weigh
 from dsbridge.planning.specs import whole_spec
@@ -57,7 +57,8 @@ def reasons(job: Job, c: dict[str, Any]) -> list[str]:
     found = [
         against_tp(job, c["tp"]),
         against_ulysses(job, c["ulysses"], c["tp"]),
-        against_stage(job, c["stage"], c["tp"], c["optimizer"], c["param"]),
+        against_stage(job, c["stage"], c["tp"]),
+        against_offload(c["stage"], c["optimizer"], c["param"]),
         "no bf16" if job.dtype == "bfloat16" and not c["bf16"] else "",
         "groups" if world % groups else "",
     ]
@@ -170,8 +171,8 @@ def test_reasons_are_those_of_the_search() -> None:
     assert against(ulysses=8) == [f"ulysses 8: {against_ulysses(job, 8)}"]
     odd = job._replace(sequence=2049)
     assert against(ulysses=2, sequence=2049) == [f"ulysses 2: {against_ulysses(odd, 2)}"]
-    assert against(stage=3, tp=2) == [against_stage(job, 3, 2, "", "")]
-    assert against(stage=1, optimizer="nvme") == [against_stage(job, 1, 1, "nvme", "")]
+    assert against(stage=3, tp=2) == [against_stage(job, 3, 2)]
+    assert against(stage=1, optimizer="nvme") == [against_offload(1, "nvme", "")]
     (batch,) = against(**{"global": 33})
     assert batch == "a global batch of 33 does not divide by 8 data-parallel ranks; 32 would"
     (micro,) = against(micro=3)
