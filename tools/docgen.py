@@ -1,4 +1,4 @@
-"""Write docs/reference from the declarations that the code itself reads.
+"""Write docs/reference from the declarations that the code itself reads, and the output of commands in docs.
 
     python -m tools.docgen
 
@@ -15,7 +15,7 @@ from dsbridge.cli.rulepage import diagnostic_codes
 from dsbridge.spec import ParallelSpec
 from dsbridge.spec.kinds import Kind
 from dsbridge.spec.setting import Part, Section, declared_fields
-from tools import accuracy, checkpages, hardwarepages, modelpages, pains, rulepages
+from tools import accuracy, checkpages, consoles, hardwarepages, modelpages, pains, rulepages
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 STAMP = "<!-- written by tools/docgen.py; do not edit -->\n"
@@ -88,3 +88,5 @@ if __name__ == "__main__":
     for page, make in PAGES.items():
         (REFERENCE / page).parent.mkdir(parents=True, exist_ok=True)
         (REFERENCE / page).write_text(make(), encoding="utf-8")
+    for page in consoles.PAGES:
+        (REFERENCE.parent / page).write_text(consoles.page(page), encoding="utf-8")

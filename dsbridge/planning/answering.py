@@ -58,7 +58,7 @@ def answer(asked: Asked) -> Plan:
         found = search(job, asked.wanted, refuses)
     except PlanError as error:
         raise refused(error) from error
-    return Plan(job, found, given, name, (*theirs.diagnostics, *assumed))
+    return Plan(job, found, given, name, (*theirs.diagnostics, *assumed), refuses)
 
 
 def model_name(question: Question, job: Job) -> str:

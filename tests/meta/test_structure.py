@@ -62,6 +62,7 @@ LEVELS = (
     {"subjects"},
     {"checks"},
     {"checking"},
+    {"report"},
     {"sdk", "api", "testing", "hooks"},
     {"cli"},
     {"__main__", "__init__"},
