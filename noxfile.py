@@ -26,6 +26,8 @@ DS_CONFIG_ENVIRONMENTS = ("hf", "llamafactory", "hf-old")
 SHAPE_ENVIRONMENTS = ("hf", "llamafactory", "hf-old")
 # and 0.16.2
 MEASURED_ENVIRONMENTS = (*DS_CONFIG_ENVIRONMENTS, "xtuner")
+# transformers 5.23.0 and 4.51.3
+ACTIVATION_ENVIRONMENTS = ("hf", "hf-old")
 ORACLE_ENVIRONMENTS = ("hf", "hf-old", "llamafactory", "llamafactory-old", "xtuner", "trl", "trl-old")
 # Only downloads are tried again; a build or a conflict fails at once, because it would fail again.
 DOWNLOAD = ("--quiet", "--retries", "5", "--timeout", "180")
@@ -127,8 +129,9 @@ def measure(session: nox.Session, env: str) -> None:
 @nox.session(venv_backend="none")
 @nox.parametrize("env", [nox.param(name, id=name) for name in MEASURED_ENVIRONMENTS])
 def stepping(session: nox.Session, env: str) -> None:
-    """What an optimizer step of real engines allocates at most, against the recordings."""
+    """What an optimizer step of real engines, and a loss, allocate at most, against the recordings."""
     python = shared_environment(session, env)
+    session.run(python, "-m", "conformance.planner.losses", "--env", env, *session.posargs)
     session.run(python, "-m", "conformance.planner.stepping", "--env", env, *session.posargs)
 
 
@@ -138,3 +141,11 @@ def estimators(session: nox.Session, env: str) -> None:
     """DeepSpeed's own estimators on random inputs, against the recordings."""
     python = shared_environment(session, env)
     session.run(python, "-m", "conformance.planner.estimators", "--env", env, *session.posargs)
+
+
+@nox.session(venv_backend="none")
+@nox.parametrize("env", [nox.param(name, id=name) for name in ACTIVATION_ENVIRONMENTS])
+def activations(session: nox.Session, env: str) -> None:
+    """What autograd keeps of tiny models of each architecture, against the recordings."""
+    python = shared_environment(session, env)
+    session.run(python, "-m", "conformance.planner.activations", "--env", env, *session.posargs)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from dsbridge.cli.story import paint
-from dsbridge.planner.candidate import NONE
+from dsbridge.planner.candidate import NONE, name_of
 from dsbridge.planner.job import Job
 from dsbridge.planner.search import FITS, TIGHT, Weighed
 from dsbridge.planner.terms import Moment, Range
 from dsbridge.planner.tuning import trained
-from dsbridge.planning.ladder import GIB, name_of, story
+from dsbridge.planning.ladder import GIB, story
 from dsbridge.planning.telling import Plan, largest
 
 WIDTH = 24

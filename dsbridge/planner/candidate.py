@@ -54,3 +54,20 @@ class Candidate(NamedTuple):
     def sharding(self, world: int) -> int:
         """Ranks that ZeRO splits states among, those of Ulysses too: they hold the same model."""
         return world // self.tp
+
+
+def name_of(candidate: Candidate) -> str:
+    """A way of sharding in words: "stage 3, optimizer on cpu"."""
+    parts = [f"stage {candidate.stage}"]
+    if candidate.tp > 1:
+        parts.append(f"tp {candidate.tp}")
+    if candidate.ulysses > 1:
+        parts.append(f"ulysses {candidate.ulysses}")
+    if candidate.offload_param != NOWHERE and candidate.offload_param == candidate.offload_optimizer:
+        parts.append(f"optimizer and parameters on {candidate.offload_param}")
+    else:
+        if candidate.offload_optimizer != NOWHERE:
+            parts.append(f"optimizer on {candidate.offload_optimizer}")
+        if candidate.offload_param != NOWHERE:
+            parts.append(f"parameters on {candidate.offload_param}")
+    return ", ".join(parts)

@@ -63,7 +63,8 @@ def room(job: Job, wanted: Wanted = OPEN) -> Room:
             continue
         for ulysses in _degrees(job, wanted.ulysses, "ulysses"):
             if why := against_ulysses(job, ulysses, tp):
-                _refuse(out, f"ulysses {ulysses}", why, decided=wanted.ulysses is not None)
+                what = "tp with ulysses" if tp > 1 else f"ulysses {ulysses}"
+                _refuse(out, what, why, decided=wanted.ulysses is not None)
                 continue
             found += _sharded(job, wanted, tp, ulysses, out)
     if not found:
@@ -131,12 +132,17 @@ def against_ulysses(job: Job, degree: int, tp: int = 1) -> str:
     return ""
 
 
-def against_stage(job: Job, stage: int, tp: int, optimizer: str, param: str) -> str:
-    """Why a stage cannot be had with a tensor-parallel degree and an offload; "" where it can."""
+def against_stage(job: Job, stage: int, tp: int) -> str:
+    """Why a stage cannot be had with a tensor-parallel degree; "" where it can."""
     if stage == 3 and tp > 1:
         return "AutoTP is for stages 0 to 2: DeepSpeed refuses stage 3, or has not validated it"
     if stage == 3 and job.scheme:
         return "a quantised model is refused by most frameworks under stage 3"
+    return ""
+
+
+def against_offload(stage: int, optimizer: str, param: str) -> str:
+    """Why a stage has no such offload; "" where it has."""
     if optimizer != NOWHERE and stage == 0:
         return "stage 0 offloads nothing"
     if optimizer == NVME and stage < 3:
@@ -167,9 +173,13 @@ def _sharded(job: Job, wanted: Wanted, tp: int, ulysses: int, out: list[Ruled]) 
         out.append(Ruled(f"tp {tp}, ulysses {ulysses}", why))
         return
     for stage in STAGES if wanted.stage is None else (wanted.stage,):
+        if why := against_stage(job, stage, tp):
+            out.append(Ruled(f"stage {stage} with tp" if tp > 1 else f"stage {stage}", why))
+            continue
         for optimizer, param in _offloads(wanted):
-            if why := against_stage(job, stage, tp, optimizer, param):
-                _refuse(out, _told(stage, tp, optimizer, param), why, decided=False)
+            if why := against_offload(stage, optimizer, param):
+                if wanted.offload_optimizer or wanted.offload_param:
+                    out.append(Ruled(f"stage {stage}", why))
                 continue
             for checkpointing in (NONE, FULL) if wanted.checkpointing is None else (wanted.checkpointing,):
                 for micro in micros:
@@ -187,14 +197,6 @@ def _offloads(wanted: Wanted) -> list[tuple[str, str]]:
     return [
         pair for pair in every if all(a is None or a == have for a, have in zip(asked, pair, strict=True))
     ]
-
-
-def _told(stage: int, tp: int, optimizer: str, param: str) -> str:
-    parts = [f"stage {stage}"]
-    parts += [f"tp {tp}"] if tp > 1 and stage == 3 else []
-    parts += [f"optimizer on {optimizer}"] if optimizer else []
-    parts += [f"parameters on {param}"] if param else []
-    return ", ".join(parts)
 
 
 def _refuse(out: list[Ruled], what: str, why: str, *, decided: bool) -> None:

@@ -42,12 +42,20 @@ def normalised(name: str) -> str:
 
 @cache
 def _by_name() -> Mapping[str, tuple[str, Entry]]:
-    return {normalised(name): (name, entry) for entry in entries() for name in entry.names}
+    # of two names that differ in nothing but spelling, the first is the one in use
+    names = ((name, entry) for entry in reversed(entries()) for name in reversed(entry.names))
+    return {normalised(name): (name, entry) for name, entry in names}
 
 
 def find(name: str) -> tuple[str, Entry] | None:
     """The name as its makers write it, and the entry; None if the catalogue has no such model."""
-    return _by_name().get(normalised(name))
+    found = _by_name().get(normalised(name))
+    if found is None:
+        return None
+    # a model that was renamed keeps both names: the one that was asked for, where it is one of them
+    asked = name.rstrip("/").lower()
+    same = (full for full in found[1].names if f"/{full.lower()}".endswith(f"/{asked}"))
+    return next(same, found[0]), found[1]
 
 
 def near(name: str) -> tuple[str, ...]:

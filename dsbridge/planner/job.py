@@ -10,7 +10,7 @@ from dsbridge.planner.shape import ModelShape
 from dsbridge.planner.tuning import Freeze, Lora
 
 FLASH, EAGER = "flash", "eager"
-HF_LOSS, FUSED_LOSS = "hf", "fused"
+HF_LOSS, FUSED_LOSS, PLAIN_LOSS = "hf", "fused", "plain"
 
 
 class Job(NamedTuple):
@@ -20,7 +20,8 @@ class Job(NamedTuple):
     method: None trains everything. scheme: how the frozen base is quantised, a key of quantised.SCHEMES, ""
     for not. adapters: dtype of LoRA's weights (PEFT makes them fp32). attention: `flash` stands for every
     kernel that keeps no matrix of scores (SDPA's too). loss: `hf` casts the logits to fp32 and keeps them,
-    `fused` never holds all of them (Liger). reentrant: the kind of activation checkpointing.
+    `fused` never holds all of them (Liger), `plain` takes them as they are (models with code of their own).
+    reentrant: the kind of activation checkpointing.
     """
 
     shape: ModelShape

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import gc
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
-from dsbridge.planner.candidate import Candidate
+from dsbridge.planner.candidate import Candidate, name_of
 from dsbridge.planner.candidates import OPEN, Ruled, Wanted, room
 from dsbridge.planner.communication import communication
+from dsbridge.planner.errors import PlanError
 from dsbridge.planner.job import Job
 from dsbridge.planner.memory import memory
-from dsbridge.planner.terms import Communication, Memory, StepTime
+from dsbridge.planner.terms import Communication, Memory, Moment, StepTime
 from dsbridge.planner.timing import step_time
 
 FITS, TIGHT, TOO_LARGE = "fits", "tight", "too large"
@@ -43,14 +46,34 @@ class Found(NamedTuple):
         return next((one for one in self.ranked if one.verdict == FITS), None)
 
 
-def search(job: Job, wanted: Wanted = OPEN) -> Found:
-    """Weigh every layout of a job.
+def search(job: Job, wanted: Wanted = OPEN, refuses: Callable[[Candidate], str] | None = None) -> Found:
+    """Weigh every layout of a job. refuses: why a framework cannot train a layout, "" where it can.
 
     Raises:
         PlanError: the job makes no sense, or no layout is left.
     """
     found = room(job, wanted)
-    return Found(ranked(weigh(job, one) for one in found.candidates), found.ruled_out, len(found.candidates))
+    left, out = found.candidates, dict.fromkeys(found.ruled_out)
+    if refuses is not None:
+        judged = [(one, refuses(one)) for one in left]
+        left = tuple(one for one, why in judged if not why)
+        out |= dict.fromkeys(Ruled(name_of(one), why) for one, why in judged if why)
+        if not left:
+            raise PlanError(f"the framework trains none of the layouts ({judged[0][1]})", "decide less")
+    with _uncollected():
+        return Found(ranked(weigh(job, one) for one in left), tuple(out), len(left))
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Thousands of small tuples are made and kept: the collector would walk them again and again."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def weigh(job: Job, candidate: Candidate) -> Weighed:
@@ -58,37 +81,61 @@ def weigh(job: Job, candidate: Candidate) -> Weighed:
     held = memory(job, candidate)
     moved = communication(job, candidate)
     time = step_time(job, candidate, moved)
-    room_of, peak = job.cluster.gpu.memory, held.peak
-    lacking = peak.total - room_of
-    most = max(moment.most for moment in held.gpu)
-    verdict = TOO_LARGE if lacking > 0 else TIGHT if most > room_of else FITS
-    reasons = [_of_gpu(verdict, peak.name)] if verdict != FITS else []
+    room_of = job.cluster.gpu.memory
+    peak, guess, most = _fullest(held)
+    verdict = TOO_LARGE if guess > room_of else TIGHT if most > room_of else FITS
+    lacking, reasons = guess - room_of, []
+    if verdict == TOO_LARGE:
+        reasons.append(f"the GPU is too small {peak.name}")
+    elif verdict == TIGHT:
+        reasons.append("the upper bound of the GPU's memory does not fit")
     if job.cluster.host_memory is not None:
-        host = max((moment.total for moment in held.host), default=0.0)
-        if host > job.cluster.host_memory:
-            verdict = TOO_LARGE
-            lacking = max(lacking, host - job.cluster.host_memory)
+        over = max((moment.total for moment in held.host), default=0.0) - job.cluster.host_memory
+        if over > 0:
+            verdict, lacking = TOO_LARGE, max(lacking, over)
             reasons.append("the host's memory is too small")
     return Weighed(candidate, held, moved, time, verdict, lacking, tuple(reasons))
 
 
-def _of_gpu(verdict: str, moment: str) -> str:
-    return f"the GPU is too small {moment}" if verdict == TOO_LARGE else f"the upper bound is above {moment}"
+def _fullest(held: Memory) -> tuple[Moment, float, float]:
+    """The moment with the largest best guess, that guess, and the largest upper bound of all, in one pass."""
+    peak, guess, most = held.gpu[0], -1.0, -1.0
+    for moment in held.gpu:
+        here = upper = 0.0
+        for _, size, _, _, high in moment.terms:
+            here += size
+            upper += size if high < 0 else high
+        if here > guess:
+            peak, guess = moment, here
+        most = max(most, upper)
+    return peak, guess, most
 
 
 _VERDICTS = (FITS, TIGHT, TOO_LARGE)
+# middles of step times that are closer than this say nothing: the ranges are wider by far
+_AS_FAST = 1.1
 
 
 def ranked(weighed: Iterable[Weighed]) -> tuple[Weighed, ...]:
-    """Best first: what fits by the middle of its step time, what does not by what it lacks."""
-    return tuple(sorted(weighed, key=_rank))
+    """Best first: what fits by the middle of its step time, and of those that are as fast as the fastest the
+    simplest, as DeepSpeed's guide climbs; what is tight alike; what is too large by what it lacks."""
+    groups: dict[str, list[tuple[float, Weighed]]] = {verdict: [] for verdict in _VERDICTS}
+    for one in weighed:
+        groups[one.verdict].append((one.time.total.middle, one))
+    found: list[Weighed] = []
+    for verdict in (FITS, TIGHT):
+        fast = _AS_FAST * min((middle for middle, _ in groups[verdict]), default=0.0)
+        found += (one for _, one in sorted(groups[verdict], key=lambda pair: _rank(pair[0], pair[1], fast)))
+    found += sorted((one for _, one in groups[TOO_LARGE]), key=lambda one: one.lacking)
+    return tuple(found)
 
 
-def _rank(one: Weighed) -> tuple[float, ...]:
-    place = float(_VERDICTS.index(one.verdict))
-    if one.verdict == TOO_LARGE:
-        return (place, one.lacking)
-    return (place, one.time.total.middle, one.memory.peak.total, float(one.candidate.stage))
+def _rank(middle: float, one: Weighed, fast: float) -> tuple[float, ...]:
+    c = one.candidate
+    extras = (c.tp > 1) + (c.ulysses > 1) + bool(c.offload_optimizer) + bool(c.offload_param)
+    if middle <= fast:
+        return 0.0, extras, c.stage, middle, one.lacking
+    return 1.0, middle, extras, one.lacking, c.stage
 
 
 def distinct(weighed: Sequence[Weighed]) -> tuple[Weighed, ...]:

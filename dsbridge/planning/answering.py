@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from dsbridge.planner import estimators
 from dsbridge.planner.candidates import Wanted
 from dsbridge.planner.errors import PlanError
+from dsbridge.planner.job import Job
 from dsbridge.planner.loading import model_config
 from dsbridge.planner.search import Weighed, distinct, search, weigh
 from dsbridge.planning.given import Own, own
 from dsbridge.planning.question import Question, job_of, nodes_of, over, refused, shape_of
 from dsbridge.planning.specs import whole_spec
+from dsbridge.planning.targets import trains
 from dsbridge.planning.telling import Plan
 from dsbridge.reading import Files
 
@@ -49,11 +52,19 @@ def answer(asked: Asked) -> Plan:
     try:
         job, assumed = job_of(question)
         given = weigh(job, theirs.candidate) if theirs.candidate else None
-        found = search(job, asked.wanted)
+        name = model_name(question, job)
+        target = asked.target or theirs.framework
+        refuses = trains(job, name, target) if target else None
+        found = search(job, asked.wanted, refuses)
     except PlanError as error:
         raise refused(error) from error
-    name = question.name or ""
-    return Plan(job, found, given, name, (*theirs.diagnostics, *assumed))
+    return Plan(job, found, given, name, (*theirs.diagnostics, *assumed), refuses)
+
+
+def model_name(question: Question, job: Job) -> str:
+    """The model as a spec names it: the path that was given, else the name that its makers gave it."""
+    own = question.name or ""
+    return own if not own or Path(own).exists() else job.shape.name
 
 
 def estimates(asked: Asked) -> list[Estimated]:

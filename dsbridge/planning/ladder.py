@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from dsbridge.planner.candidate import CPU, FULL, NOWHERE, NVME, Candidate
+from dsbridge.planner.candidate import CPU, FULL, NOWHERE, NVME, Candidate, name_of
 from dsbridge.planner.search import FITS, TOO_LARGE, Found, Weighed
 
 GIB = 2**30
@@ -23,23 +23,6 @@ def kind_of(candidate: Candidate) -> tuple[int, str, str, int, int]:
     """What two layouts of one rung share."""
     c = candidate
     return c.stage, c.offload_optimizer, c.offload_param, c.tp, c.ulysses
-
-
-def name_of(candidate: Candidate) -> str:
-    """A way of sharding in words: "stage 3, optimizer on cpu"."""
-    parts = [f"stage {candidate.stage}"]
-    if candidate.tp > 1:
-        parts.append(f"tp {candidate.tp}")
-    if candidate.ulysses > 1:
-        parts.append(f"ulysses {candidate.ulysses}")
-    if candidate.offload_param != NOWHERE and candidate.offload_param == candidate.offload_optimizer:
-        parts.append(f"optimizer and parameters on {candidate.offload_param}")
-    else:
-        if candidate.offload_optimizer != NOWHERE:
-            parts.append(f"optimizer on {candidate.offload_optimizer}")
-        if candidate.offload_param != NOWHERE:
-            parts.append(f"parameters on {candidate.offload_param}")
-    return ", ".join(parts)
 
 
 def rungs(found: Sequence[Weighed]) -> list[Rung]:
@@ -67,11 +50,19 @@ def _height(c: Candidate) -> tuple[int, ...]:
 
 
 def story(found: Found) -> Iterator[str]:
-    """The ladder in sentences, one a rung, and the comparison with stage 3."""
-    every = rungs(found.ranked)
-    best = found.best
+    """The ladder in sentences, one a rung, and the comparison with stage 3.
+
+    The rungs are those of DeepSpeed's guide; of tensor and sequence parallelism, the best of each.
+    """
+    every, best = rungs(found.ranked), found.best
     for rung in every:
-        yield _sentence(rung, best)
+        c = rung.smallest.candidate
+        if (c.tp, c.ulysses) == (1, 1):
+            yield _sentence(rung, best)
+    for parallel in ("tp", "ulysses"):
+        kinds = (kind_of(one.candidate) for one in found.ranked if getattr(one.candidate, parallel) > 1)
+        if first := next(kinds, None):
+            yield _sentence(next(r for r in every if kind_of(r.smallest.candidate) == first), best)
     if best is not None:
         yield from _against_stage_3(best, every)
 
@@ -88,16 +79,9 @@ def _sentence(rung: Rung, best: Weighed | None) -> str:
         return f"{rung.name}: may fit, {-small.lacking / GIB:.1f} GiB are left by the best guess, {at}"
     fast = rung.fastest
     time = fast.time.total
-    chosen = "; this is the fastest" if best is not None and fast is best else ""
-    spare = (small_room(fast)) / GIB
-    return (
-        f"{rung.name}: fits with {spare:.1f} GiB to spare, {time.low:.2g} to {time.high:.2g} s a step{chosen}"
-    )
-
-
-def small_room(one: Weighed) -> float:
-    """Bytes that are left at the peak by the best guess."""
-    return -one.lacking
+    chosen = "; chosen" if best is not None and fast is best else ""
+    spare = f"fits with {-fast.lacking / GIB:.1f} GiB to spare"
+    return f"{rung.name}: {spare}, {time.low:.2g} to {time.high:.2g} s a step{chosen}"
 
 
 def _against_stage_3(best: Weighed, every: Sequence[Rung]) -> Iterator[str]:
@@ -109,6 +93,6 @@ def _against_stage_3(best: Weighed, every: Sequence[Rung]) -> Iterator[str]:
         ("between nodes", best.communication.between, other.communication.between),
         ("inside a node", best.communication.inside, other.communication.inside),
     ):
-        if ours and theirs:
+        if ours and theirs and not 0.95 < ours / theirs < 1.05:
             more, ratio = ("fewer", theirs / ours) if theirs >= ours else ("more", ours / theirs)
             yield f"{name_of(best.candidate)} moves {ratio:.1f} x {more} bytes {place} than stage 3"

@@ -23,6 +23,8 @@ ASSUMED = Code("PN002", "plan-assumes", Severity.INFO, "Nobody said it, so plan 
 CODES = (NO_ANSWER, ASSUMED)
 
 SEQUENCE, PER_GPU, PER_NODE = 2048, 4, 8
+# sizes that decide how many weights there are
+_WEIGHS = ("num_", "n_", "hidden_size", "intermediate_size", "vocab_size", "head_dim", "tie_word_embeddings")
 METHODS = ("full", "freeze", "lora", "qlora")
 _DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 
@@ -142,6 +144,8 @@ def method_of(question: Question) -> tuple[Lora | Freeze | None, str]:
     if isinstance(targets, str) and targets not in (ALL, ALL_LINEAR):
         targets = tuple(word.strip() for word in targets.split(",") if word.strip())
     rank = question.rank if question.rank is not None else 8
+    if rank < 1:
+        raise PlanError(f"LoRA's rank is {rank}", "give a whole number above 0, such as 8")
     lora = Lora(rank=rank, targets=targets, dora=bool(question.dora))
     return (replace(lora, peft=question.peft) if question.peft else lora), scheme
 
@@ -188,6 +192,10 @@ def _assumed(question: Question, job: Job) -> Iterator[Diagnostic]:
         message = "whether the host's memory is large enough is not judged"
         yield ASSUMED(message, hint="Say --host-memory, in GiB of a node.")
     for size in job.shape.assumed:
+        if not size.startswith(_WEIGHS) and not (
+            size.startswith("max_position") and job.shape.positions == "learned"
+        ):
+            continue  # no weight depends on it
         yield ASSUMED(f"the model's config does not say {size}; transformers' default is taken")
 
 

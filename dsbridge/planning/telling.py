@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from dsbridge.diagnostics import Diagnostic
+from dsbridge.planner.candidate import Candidate
 from dsbridge.planner.candidates import Ruled
 from dsbridge.planner.job import Job
 from dsbridge.planner.search import FITS, Found, Weighed
@@ -15,13 +16,15 @@ from dsbridge.planning.specs import layout_spec, whole_spec
 
 
 class Plan(NamedTuple):
-    """An answer. given: the user's own layout, where they have one. name: the model as they wrote it."""
+    """An answer. given: the user's own layout, where they have one. name: the model as they wrote it.
+    refuses: why the framework that it is planned for cannot train a layout, None where it is for none."""
 
     job: Job
     found: Found
     given: Weighed | None
     name: str
     diagnostics: tuple[Diagnostic, ...]
+    refuses: Callable[[Candidate], str] | None = None
 
 
 def to_json(plan: Plan, shown: Sequence[Weighed]) -> dict[str, Any]:

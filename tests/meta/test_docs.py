@@ -16,6 +16,7 @@ from dsbridge.checking.settings import KEYS, read_settings, unknown_codes
 from dsbridge.cli.rulepage import WITH_CODES, diagnostic_codes, facts_used
 from dsbridge.plugins import registry
 from tests.conftest import ROOT
+from tools import consoles
 from tools.docgen import PAGES
 from tools.rulepages import FACTS
 
@@ -98,6 +99,11 @@ def test_readme_shows_what_check_prints(dsbridge: Callable[..., Any], in_root: A
 @pytest.mark.parametrize("page", PAGES)
 def test_reference_pages_are_what_the_declarations_give(page: str) -> None:
     assert (ROOT / "docs" / "reference" / page).read_text() == PAGES[page](), "run python -m tools.docgen"
+
+
+@pytest.mark.parametrize("page", consoles.PAGES)
+def test_how_to_pages_show_what_their_commands_print(page: str) -> None:
+    assert (ROOT / "docs" / page).read_text() == consoles.page(page), "run python -m tools.docgen"
 
 
 def test_the_page_on_checking_shows_settings_that_are_read(tmp_path: Path) -> None:

@@ -1,0 +1,94 @@
+"""Bytes of a token on a GPU: what a micro batch is multiplied with."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from dsbridge.planner import states
+from dsbridge.planner.activations import Kept, kept, last_norm, transformers_release
+from dsbridge.planner.candidate import FULL, Candidate
+from dsbridge.planner.flow import SHARES_HEADS, Setting
+from dsbridge.planner.job import FLASH, Job
+from dsbridge.planner.layout import Release
+from dsbridge.planner.parameters import parameters
+from dsbridge.planner.shape import ModelShape
+from dsbridge.planner.start_up import zero_init
+from dsbridge.planner.styles import style
+
+UNMEASURED = 0.3  # of an architecture whose layers no recording confirms
+
+
+class Tokens(NamedTuple):
+    """Bytes of a token. kept: of all layers, best, least and most; work: alive while a layer goes back,
+    what it kept with it; gradients: of activations alone; outside: kept behind the layers; checkpoints:
+    kept with checkpointing; constant: bytes whatever the number of tokens."""
+
+    kept: tuple[float, float, float]
+    work: float
+    gradients: float
+    outside: float
+    constant: float
+    checkpoints: float
+
+
+# DeepSpeed: from here an engine of stage 3 replaces `torch.nn.functional.linear` (memory_efficient_linear)
+# without
+# zero.Init too: `_enable_mem_efficient_linear`, runtime/zero/partition_parameters.py, in 0.19.4 and not in
+# 0.19.3
+REPLACES_LINEAR: Release = (0, 19, 4)
+
+
+def settings(job: Job, candidate: Candidate) -> tuple[Setting, Setting, Setting]:
+    """How a job runs its layers: most likely, with the fewest bytes, and with the most that its words
+    allow."""
+    release, shape = transformers_release(job.shape), job.shape
+    size = states.BYTES[job.dtype]
+    # DeepSpeed casts every parameter to its 16-bit type, fp32 adapters too: seen in stages 0 to 3
+    # (tests/recorded/planner/activations, `engine`)
+    best = Setting(
+        itemsize=size,
+        adapter=size,
+        flash=job.attention == FLASH,
+        ulysses=candidate.ulysses,
+        wrapped=candidate.stage == 3 and (zero_init(job, candidate) or job.deepspeed >= REPLACES_LINEAR),
+        sequence=job.sequence,
+        release=release,
+    )
+    window, older = shape.sliding_window, release < SHARES_HEADS
+    slides = style(shape.model_type).masks if older else window is not None and window < job.sequence
+    return best, best._replace(sdpa=False), best._replace(masked=slides)
+
+
+def head_trained(job: Job) -> bool:
+    """Whether the output layer gets a gradient."""
+    shape = job.shape
+    part = "embedding" if shape.tied else "head"
+    name = next((f"{m.name}.weight" for m in shape.outside if m.part == part), "")
+    every = parameters(shape, job.method, job.scheme, 1, job.deepspeed)
+    return any(one.name == name and one.trainable for one in every)
+
+
+def per_token(job: Job, candidate: Candidate) -> Tokens:
+    """Of the layers that this rank holds of the sequence that it sees."""
+    shape, full = job.shape, candidate.checkpointing == FULL
+    inputs = full or bool(job.scheme)  # both make the embedding's result ask for a gradient
+    found: list[Kept] = [
+        kept(shape, job.method, job.scheme, one, candidate.tp, job.deepspeed, inputs)
+        for one in settings(job, candidate)
+    ]
+    best, totals = found[0], [one.total for one in found]
+    spread = 0.0 if style(shape.model_type).measured else UNMEASURED
+    largest = max(best.layers, default=0.0)
+    return Tokens(
+        kept=(totals[0], min(totals) * (1 - spread), max(totals) * (1 + spread)),
+        work=best.busy,
+        gradients=max(0.0, best.busy - largest),
+        outside=last_norm(shape, job.method, job.scheme, settings(job, candidate)[0], head_trained(job)),
+        constant=max(best.constants, default=0.0) if full else sum(best.constants),
+        checkpoints=_checkpoints(shape, job),
+    )
+
+
+def _checkpoints(shape: ModelShape, job: Job) -> float:
+    # the input of each layer; a reentrant one has its result twice while it goes back
+    return states.BYTES[job.dtype] * shape.hidden * (shape.layers + job.reentrant)

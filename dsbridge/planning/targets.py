@@ -1,0 +1,43 @@
+"""Which layouts a framework can train: what its own rendering refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dsbridge.diagnostics import Severity
+from dsbridge.planner.candidate import Candidate
+from dsbridge.planner.job import Job
+from dsbridge.planning.specs import whole_spec
+from dsbridge.rendering import framework_named, render
+from dsbridge.spec.load import load_mapping
+
+# what a layout decides; what else is missing, such as a data set, is not held against it
+_LAYOUT = ("parallelism", "zero", "batch")
+
+
+def trains(job: Job, model: str, target: str) -> Callable[[Candidate], str]:
+    """Asks whether a framework trains a layout: "" if so, else its own reason.
+
+    Raises:
+        InputError: no such framework.
+    """
+    framework_named(target)
+    known: dict[object, str] = {}
+
+    def refuses(candidate: Candidate) -> str:
+        c = candidate
+        kind = (c.stage, c.offload_optimizer, c.offload_param, c.tp, c.ulysses)
+        if kind not in known:
+            known[kind] = _refusal(job, candidate, model, target)
+        return known[kind]
+
+    return refuses
+
+
+def _refusal(job: Job, candidate: Candidate, model: str, target: str) -> str:
+    artifacts = render(load_mapping(whole_spec(job, candidate, model or "model")), target)
+    for finding in artifacts.diagnostics:
+        ours = (finding.key or "").startswith(_LAYOUT)
+        if finding.severity is Severity.ERROR and ours:
+            return f"{target}: {finding.message}"
+    return ""
