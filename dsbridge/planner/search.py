@@ -20,16 +20,26 @@ FITS, TIGHT, TOO_LARGE = "fits", "tight", "too large"
 
 
 class Weighed(NamedTuple):
-    """A candidate with what it costs. verdict: `fits` if even the upper bound of its peak does, `tight` if
-    only the best guess does. lacking: bytes that the peak is too large by, below 0 what is left."""
+    """A candidate of a job with what it costs. verdict: `fits` if even the upper bound of its peak does,
+    `tight` if only the best guess does. lacking: bytes that the peak is too large by, below 0 what is left.
+    Its memory and traffic are computed when somebody asks: of thousands, few are looked at."""
 
+    job: Job
     candidate: Candidate
-    memory: Memory
-    communication: Communication
     time: StepTime
     verdict: str
     lacking: float
     reasons: tuple[str, ...] = ()
+
+    @property
+    def memory(self) -> Memory:
+        """What it holds, part by part."""
+        return memory(self.job, self.candidate)
+
+    @property
+    def communication(self) -> Communication:
+        """What an optimizer step moves."""
+        return communication(self.job, self.candidate)
 
 
 class Found(NamedTuple):
@@ -60,8 +70,13 @@ def search(job: Job, wanted: Wanted = OPEN, refuses: Callable[[Candidate], str] 
         out |= dict.fromkeys(Ruled(name_of(one), why) for one, why in judged if why)
         if not left:
             raise PlanError(f"the framework trains none of the layouts ({judged[0][1]})", "decide less")
+    return Found(weighed(job, left), tuple(out), len(left))
+
+
+def weighed(job: Job, candidates: Iterable[Candidate]) -> tuple[Weighed, ...]:
+    """All of them, best first."""
     with _uncollected():
-        return Found(ranked(weigh(job, one) for one in left), tuple(out), len(left))
+        return ranked(weigh(job, one) for one in candidates)
 
 
 @contextmanager
@@ -79,8 +94,7 @@ def _uncollected() -> Iterator[None]:
 def weigh(job: Job, candidate: Candidate) -> Weighed:
     """What a layout holds and moves, and whether it fits."""
     held = memory(job, candidate)
-    moved = communication(job, candidate)
-    time = step_time(job, candidate, moved)
+    time = step_time(job, candidate, communication(job, candidate))
     room_of = job.cluster.gpu.memory
     peak, guess, most = _fullest(held)
     verdict = TOO_LARGE if guess > room_of else TIGHT if most > room_of else FITS
@@ -94,7 +108,7 @@ def weigh(job: Job, candidate: Candidate) -> Weighed:
         if over > 0:
             verdict, lacking = TOO_LARGE, max(lacking, over)
             reasons.append("the host's memory is too small")
-    return Weighed(candidate, held, moved, time, verdict, lacking, tuple(reasons))
+    return Weighed(job, candidate, time, verdict, lacking, tuple(reasons))
 
 
 def _fullest(held: Memory) -> tuple[Moment, float, float]:
@@ -116,11 +130,11 @@ _VERDICTS = (FITS, TIGHT, TOO_LARGE)
 _AS_FAST = 1.1
 
 
-def ranked(weighed: Iterable[Weighed]) -> tuple[Weighed, ...]:
+def ranked(several: Iterable[Weighed]) -> tuple[Weighed, ...]:
     """Best first: what fits by the middle of its step time, and of those that are as fast as the fastest the
     simplest, as DeepSpeed's guide climbs; what is tight alike; what is too large by what it lacks."""
     groups: dict[str, list[tuple[float, Weighed]]] = {verdict: [] for verdict in _VERDICTS}
-    for one in weighed:
+    for one in several:
         groups[one.verdict].append((one.time.total.middle, one))
     found: list[Weighed] = []
     for verdict in (FITS, TIGHT):
@@ -138,10 +152,10 @@ def _rank(middle: float, one: Weighed, fast: float) -> tuple[float, ...]:
     return 1.0, middle, extras, one.lacking, c.stage
 
 
-def distinct(weighed: Sequence[Weighed]) -> tuple[Weighed, ...]:
+def distinct(several: Sequence[Weighed]) -> tuple[Weighed, ...]:
     """The best of each kind: one for every stage, offload, tp and ulysses; the order is kept."""
     seen: dict[object, Weighed] = {}
-    for one in weighed:
+    for one in several:
         c = one.candidate
         seen.setdefault((c.stage, c.offload_optimizer, c.offload_param, c.tp, c.ulysses), one)
     return tuple(seen.values())

@@ -33,7 +33,7 @@ def rungs(found: Sequence[Weighed]) -> list[Rung]:
     made = [
         Rung(
             name_of(group[0].candidate),
-            min(group, key=lambda one: one.memory.peak.total),
+            min(group, key=lambda one: one.lacking),
             next((one for one in group if one.verdict == FITS), None),  # they are ranked
         )
         for group in groups.values()
