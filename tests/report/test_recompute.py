@@ -166,7 +166,7 @@ def test_the_spec_of_a_choice_is_the_one_that_plan_writes(name: str) -> None:
         _, candidate = asked(plan, c)
         spec = whole_spec(job, candidate, plan.name)
         assert engine.call("specOf", c) == to_yaml(spec)
-        assert load_mapping(spec).zero, "it can be loaded as it stands"
+        assert load_mapping(spec).spec.zero, "it can be loaded as it stands"
 
 
 def test_reasons_are_those_of_the_search() -> None:
