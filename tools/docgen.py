@@ -15,7 +15,7 @@ from dsbridge.cli.rulepage import diagnostic_codes
 from dsbridge.spec import ParallelSpec
 from dsbridge.spec.kinds import Kind
 from dsbridge.spec.setting import Part, Section, declared_fields
-from tools import checkpages, consoles, hardwarepages, modelpages, pains, rulepages
+from tools import accuracy, checkpages, consoles, hardwarepages, modelpages, pains, rulepages
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 STAMP = "<!-- written by tools/docgen.py; do not edit -->\n"
@@ -64,6 +64,11 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
+def accuracy_page() -> str:
+    """What was recorded and predicted, and the planner's memory beside what others measured."""
+    return rulepages.accuracy_page(STAMP, accuracy.section())
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "spec.md": spec_page,
     "codes.md": codes_page,
@@ -72,7 +77,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "models.md": partial(modelpages.models_page, STAMP),
     "pains.md": partial(pains.pains_page, STAMP),
     "facts.md": partial(rulepages.facts_page, STAMP),
-    "accuracy.md": partial(rulepages.accuracy_page, STAMP),
+    "accuracy.md": accuracy_page,
     **{
         f"overrides/{layer.name}.md": partial(rulepages.overrides_page, layer, STAMP)
         for layer in rulepages.layers()

@@ -109,9 +109,15 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
-def accuracy_page(stamp: str) -> str:
-    """What was recorded, and how the predictions did on set-ups never seen before."""
-    lines = [stamp, "# Accuracy", ""]
+def accuracy_page(stamp: str, memory: str) -> str:
+    """What was recorded, and how the predictions did on set-ups never seen before; memory: that section."""
+    lines = [
+        stamp,
+        "# Accuracy",
+        "",
+        "Of configs, and behind that of [memory of a GPU](#memory-of-a-gpu).",
+        "",
+    ]
     lines += [
         "Every recorded run of a real framework is predicted: the dict key by key, or the error's type,"
     ]
@@ -138,7 +144,7 @@ def accuracy_page(stamp: str) -> str:
         "What these depend on is in no file: the prediction says Unknown and names the fact, and is exact"
     ]
     lines += [f"once it is given. {len(needy)} of the recorded cases:", ""]
-    return "\n".join([*lines, "| case | environment | facts |", "|--|--|--|", *needy]) + "\n"
+    return "\n".join([*lines, "| case | environment | facts |", "|--|--|--|", *needy, "", memory])
 
 
 def _fresh() -> list[str]:

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from dsbridge.planner.job import FUSED_LOSS, Job
+from dsbridge.planner.job import FUSED_LOSS, PLAIN_LOSS, Job
 from dsbridge.planner.layout import CUTS_HEAD
 from dsbridge.planner.terms import Formula, Term
+from dsbridge.rules import numbers
 
 # of each token and entry: fp32 logits (4) saved after log-softmax, gradients of both (8), and the 16-bit
 # logits (2) where the caller still has them
 DROPPED, HELD = 12.0, 14.0
+PADS_LABELS = (4, 49)  # transformers: before, the loss copied the fp32 logits without the last position
+COPIED = Formula(
+    "14 bytes a token and entry of the vocabulary in the forward pass: 16-bit logits, fp32 logits, "
+    "a copy of them "
+    "without the last position, and log-softmax",
+    "loss/loss_utils.py of transformers 4.46.3 to 4.48.3; not measured",
+)
 HF = Formula(
     "12 bytes a token and entry of the vocabulary: log-softmax in fp32 and two gradients of it; 14 while the "
     "caller still holds the 16-bit logits, which transformers' Trainer does not",
     "loss/loss_utils.py and trainer.py (compute_loss) of transformers 5.23.0; measured: "
     "tests/recorded/planner/activations (alive.most)",
+)
+# the same of logits as they are, 16 bits
+LOW_DROPPED, LOW_HELD = 6.0, 8.0
+PLAIN = Formula(
+    "6 bytes a token and entry of the vocabulary: log-softmax and two gradients of it, in the 16 bits of the "
+    "logits; 8 while the caller still holds them",
+    "counted: tests/recorded/planner/losses-hf.json",
 )
 FUSED = Formula(
     "the loss in chunks: about 6 bytes a token and element of the hidden state, and the head's gradient",
@@ -38,8 +53,14 @@ def logits(job: Job, tokens: float, tp: int) -> Term:
         each = tokens * shape.hidden
         return Term("logits and loss", 6 * each + trained, FUSED, 2 * each, 10 * each + 2 * trained)
     entries, formula, own = tokens * shape.vocab, HF, 0.0
+    if job.loss == PLAIN_LOSS and job.dtype != "float32" and tp == 1:
+        low, high = LOW_DROPPED * entries, LOW_HELD * entries
+        return Term("logits and loss", low, PLAIN, low, high)
     if tp > 1 and job.deepspeed >= CUTS_HEAD:
         formula, part = (PARALLEL, entries / tp) if shape.tied else (GATHERED, entries)
         own = 0.0 if shape.tied else 2 * entries / tp
         entries = part
-    return Term("logits and loss", DROPPED * entries + own, formula, DROPPED * entries, HELD * entries + own)
+    least = DROPPED * entries + own
+    if numbers(shape.transformers) < PADS_LABELS:
+        return Term("logits and loss", HELD * entries + own, COPIED, least, HELD * entries + own)
+    return Term("logits and loss", least, formula, least, HELD * entries + own)

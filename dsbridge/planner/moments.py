@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import NamedTuple
 
-from dsbridge.planner import allowance, model_memory, start_up, states
+from dsbridge.planner import allowance, model_memory, start_up, states, stepping
 from dsbridge.planner.candidate import NVME, Candidate, Knobs
 from dsbridge.planner.gathered import gathered
 from dsbridge.planner.job import Job
@@ -29,6 +29,12 @@ IN_FLIGHT = Formula(
     "gradients flattened to be reduced, at most 5e8 elements",
     "setup_buckets, runtime/zero/stage_1_and_2.py; reduce_scatter_coalesced; buffered_allreduce_fallback",
 )
+MAKING = Formula(
+    "beyond what is held when AdamW is called: gradients joined in their own type and cast to the master "
+    "weights', all at once; at most, the roots of second moments of torch's AdamW over all tensors (foreach)",
+    "counted: tests/recorded/planner/stepping-hf.jsonl; dsbridge/planner/stepping.py",
+)
+MADE = "made in the step"
 UNPACKED = Formula("the largest quantised matrix, unpacked to be multiplied", "bitsandbytes functional.py")
 FLATTENED = 500_000_000
 Terms = tuple[Term, ...]
@@ -69,16 +75,18 @@ def fixed(job: Job, stage: int, accumulation: int, rest: Rest) -> Fixed:
     found = model_memory.placed(job, candidate)
     host, disk = _elsewhere(job, candidate, found)
     context = allowance.context(job.cluster.world)
-    loading, turning, working = _beside(job, candidate)
+    turning, working = _beside(job, candidate)
     kept, after = _without_buckets(found, candidate)
     flight, fresh = _in_flight(job, candidate)
-    stepping = (*found[states.STEPPING].gpu, *(flight if candidate.stage == 0 else ()))
+    flat = flight if candidate.stage == 0 else ()
+    step = (*found[states.STEPPING].gpu, *flat, *_made(job, candidate))
+    loading = start_up.on_gpu(job, candidate, sum(term.bytes for term in found[states.INITIALIZED].gpu))
     return Fixed(
         loading=_whole(LOADING, _part(context, (*found[states.INITIALIZED].gpu, *loading))),
         loss=_part(context, (*kept, *turning)),
         turn=_part(context, (*kept, *turning, *fresh, *flight)),
         back=_part(context, (*after, *working, *fresh, *flight)),
-        step=_whole(STEP, _part(context, stepping)),
+        step=_whole(STEP, _part(context, step)),
         idle=_whole(IDLE, _part(context, found[states.BETWEEN].gpu)),
         host=host,
         nvme=disk,
@@ -95,6 +103,17 @@ def _whole(name: str, part: Part) -> Moment:
     return Moment(name, (*part.terms, allowance.fragmentation(part.best, part.least, part.most)))
 
 
+def _made(job: Job, candidate: Candidate) -> Terms:
+    """What the optimizer's step allocates itself; nothing where it runs on the host."""
+    told = layout(job, candidate)
+    if told.offload_optimizer or not told.trainable:
+        return ()
+    rank = model_memory.fullest(told)
+    entering = states.size(states.held(told, rank)[states.STEPPING])
+    fused, foreach = (float(stepping.peak(told, many, rank) - entering) for many in (False, True))
+    return (Term(MADE, fused, MAKING, fused, foreach),)
+
+
 def _without_buckets(found: dict[str, Placed], candidate: Candidate) -> tuple[Terms, Terms]:
     """Before a backward pass and behind it; stage 3's bucket always lives, others are told as in flight."""
     before = states.NOT_BOUNDARY if candidate.accumulation > 1 else states.BETWEEN
@@ -104,9 +123,8 @@ def _without_buckets(found: dict[str, Placed], candidate: Candidate) -> tuple[Te
     return kept, after
 
 
-def _beside(job: Job, candidate: Candidate) -> tuple[Terms, Terms, Terms]:
-    """While loading; between forward and backward; behind that."""
-    loading = start_up.on_gpu(job, candidate)
+def _beside(job: Job, candidate: Candidate) -> tuple[Terms, Terms]:
+    """Between forward and backward; behind that."""
     turning: Terms = ()
     working: Terms = ()
     if candidate.stage == 3:
@@ -116,7 +134,7 @@ def _beside(job: Job, candidate: Candidate) -> tuple[Terms, Terms, Terms]:
         largest = max((m.size for m, _ in job.shape.modules() if quantisable(m)), default=0)
         unpacked = Term("an unpacked matrix", states.BYTES[job.dtype] * largest, UNPACKED)
         turning, working = (*turning, unpacked), (*working, unpacked)
-    return (loading,) if loading else (), turning, working
+    return turning, working
 
 
 def _in_flight(job: Job, candidate: Candidate) -> tuple[Terms, Terms]:

@@ -12,8 +12,10 @@ from dsbridge.rules import numbers
 SHARD = 5e9  # bytes of a checkpoint's file at most: transformers' default until 5, 50 GB since
 MERGES = (5, 0)  # from here rank 0 reads all files of a checkpoint into one mapping first
 GPU_WHOLE = Formula(
-    "the whole model moves to each GPU before it is split: no zero.Init",
-    "_configure_distributed_model, runtime/engine.py of DeepSpeed 0.19.8",
+    "without zero.Init the whole model moves to each GPU before it is split, weight by weight; beyond what "
+    "is held afterwards",
+    "_configure_distributed_model, runtime/engine.py, and _convert_to_zero_parameters, "
+    "runtime/zero/partition_parameters.py of DeepSpeed 0.19.8; master weights are made later",
 )
 HOST_WHOLE = Formula(
     "each rank of a node reads the whole model into its own memory: 2 bytes a parameter and rank",
@@ -42,13 +44,13 @@ def whole(job: Job) -> float:
     return float(BYTES[job.dtype] * held + packed_bytes(job))
 
 
-def on_gpu(job: Job, candidate: Candidate) -> Term | None:
-    """Beside the states that are made: the whole model, for a moment, where stage 3 splits it afterwards."""
+def on_gpu(job: Job, candidate: Candidate, after: float) -> tuple[Term, ...]:
+    """What the whole model takes beyond what is held afterwards, where stage 3 splits it weight by weight."""
     if candidate.stage != 3 or zero_init(job, candidate):
-        return None
+        return ()
     away = candidate.offload_param != NOWHERE
-    size = whole(job)
-    return Term("the model before it is split", size, GPU_WHOLE, 0.0 if away else size, size)
+    size = max(0.0, whole(job) - after)
+    return (Term("the model before it is split", size, GPU_WHOLE, 0.0 if away else size, size),)
 
 
 def on_host(job: Job, candidate: Candidate) -> Term:

@@ -11,7 +11,7 @@ from dsbridge.inputs import Input, read_input
 from dsbridge.parsing import parse_input
 from dsbridge.planner.candidate import FULL, NONE, NOWHERE, Candidate, Knobs
 from dsbridge.planner.catalogue import find
-from dsbridge.planner.job import EAGER, FLASH
+from dsbridge.planner.job import EAGER, FLASH, FUSED_LOSS
 from dsbridge.planning.question import Question
 from dsbridge.planning.specs import ZERO_KEYS
 from dsbridge.plugins import registry
@@ -27,6 +27,8 @@ NO_LAYOUT = Code("PN003", "no-layout-given", Severity.INFO, "The input leaves it
 CODES = (NO_LAYOUT,)
 
 Values = Mapping[str, Any]
+# keys of LLaMA-Factory and the Trainer that put Liger's loss in place of the model's
+_FUSED = ("enable_liger_kernel", "use_liger_kernel")
 
 
 class Own(NamedTuple):
@@ -91,6 +93,7 @@ def _of_run(question: Question, values: Values, found: Input) -> Own:
         deepspeed=explained.versions.get("deepspeed"),
         transformers=explained.versions.get("transformers"),
     )
+    question = question._replace(global_batch=_whole_batch(question, values))
     if explained.outcome == "refused" or not isinstance(explained.config, Mapping):
         why = "DeepSpeed is not used" if explained.outcome != "refused" else "it would be refused"
         note = NO_LAYOUT(f"the input's own layout is not weighed: {why}", hint="dsbridge explain tells more.")
@@ -113,6 +116,16 @@ def _of_run(question: Question, values: Values, found: Input) -> Own:
     zero = zero if isinstance(zero, Mapping) else {}
     batch = (explained.batch.get("micro_per_gpu"), explained.batch.get("accumulation"))
     return _layout(question, {**values, **known}, zero, batch, explained.batch.get("global"))
+
+
+def _whole_batch(question: Question, values: Values) -> int | None:
+    """Sequences of an optimizer step, where the files say enough."""
+    micro, accumulation = values.get("batch.micro_per_gpu"), values.get("batch.accumulation", 1)
+    if not (question.gpus and isinstance(micro, int) and isinstance(accumulation, int)):
+        whole = values.get("batch.global")
+        return whole if isinstance(whole, int) else None
+    parallel = values.get("parallelism.tp", 1) * values.get("parallelism.ulysses", 1)
+    return int(micro * accumulation * max(1, question.gpus // parallel))
 
 
 def _spec_zero(values: Values) -> dict[str, Any]:
@@ -192,6 +205,7 @@ def _question(values: Values) -> Question:
     model, targets = get("model.name_or_path"), get("finetuning.target_modules")
     nodes, per_node = get("cluster.nodes"), get("cluster.gpus_per_node")
     attention = get("model.attention")
+    fused = any(value is True and path.rpartition(".")[2] in _FUSED for path, value in values.items())
     return Question(
         model=str(model) if model else None,
         name=str(model) if model else None,
@@ -211,5 +225,6 @@ def _question(values: Values) -> Question:
         sequence=get("training.sequence_length"),
         dtype=get("precision.dtype"),
         accumulate=get("precision.grad_accumulation_dtype"),
+        loss=FUSED_LOSS if fused else None,
         attention=None if attention is None else EAGER if attention == "eager" else FLASH,
     )

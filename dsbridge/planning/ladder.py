@@ -93,6 +93,6 @@ def _against_stage_3(best: Weighed, every: Sequence[Rung]) -> Iterator[str]:
         ("between nodes", best.communication.between, other.communication.between),
         ("inside a node", best.communication.inside, other.communication.inside),
     ):
-        if ours and theirs:
+        if ours and theirs and not 0.95 < ours / theirs < 1.05:
             more, ratio = ("fewer", theirs / ours) if theirs >= ours else ("more", ours / theirs)
             yield f"{name_of(best.candidate)} moves {ratio:.1f} x {more} bytes {place} than stage 3"

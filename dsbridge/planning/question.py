@@ -23,6 +23,8 @@ ASSUMED = Code("PN002", "plan-assumes", Severity.INFO, "Nobody said it, so plan 
 CODES = (NO_ANSWER, ASSUMED)
 
 SEQUENCE, PER_GPU, PER_NODE = 2048, 4, 8
+# sizes that decide how many weights there are
+_WEIGHS = ("num_", "n_", "hidden_size", "intermediate_size", "vocab_size", "head_dim", "tie_word_embeddings")
 METHODS = ("full", "freeze", "lora", "qlora")
 _DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 
@@ -190,7 +192,9 @@ def _assumed(question: Question, job: Job) -> Iterator[Diagnostic]:
         message = "whether the host's memory is large enough is not judged"
         yield ASSUMED(message, hint="Say --host-memory, in GiB of a node.")
     for size in job.shape.assumed:
-        if size.startswith("max_position") and job.shape.positions != "learned":
+        if not size.startswith(_WEIGHS) and not (
+            size.startswith("max_position") and job.shape.positions == "learned"
+        ):
             continue  # no weight depends on it
         yield ASSUMED(f"the model's config does not say {size}; transformers' default is taken")
 

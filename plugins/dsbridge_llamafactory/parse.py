@@ -48,6 +48,7 @@ def parse(setup: Setup, reading: Reading) -> Draft:
     implied = {} if "do_train" in lf else {"do_train": False}
     homes = {"lf": "own", "ds": "deepspeed"}
     usual = {path: known_arguments()[key].default for path, key in _SILENT.items()}
+    usual["training.gradient_checkpointing"] = not known_arguments()["disable_gradient_checkpointing"].default
     silently = {**silent(args), **usual}
     own = Draft(tuple(claims), homes, frozenset(consumed), lost(args), implied, silently)
     return joined([renamed(own, bool(launcher.draft.trees)), launcher.draft])

@@ -9,7 +9,7 @@ import pytest
 from dsbridge.planner import model_shape
 from dsbridge.planner.activations import kept, last_norm
 from dsbridge.planner.flow import Setting
-from dsbridge.planner.logits import HELD
+from dsbridge.planner.logits import DROPPED, HELD
 from dsbridge.planner.memory import LEAST, MOST
 from dsbridge.planner.styles import style
 from tests.planner.recorded_activations import (
@@ -101,7 +101,7 @@ def plain() -> list[Any]:
         param
         for param in chosen(checkpointing=False)
         if rows()[int(str(param.values[0]))]["case"]["method"] == "full"
-        and not {"tp", "ulysses", "float32"} & set(rows()[int(str(param.values[0]))]["case"])
+        and not {"tp", "ulysses", "float32", "dropped"} & set(rows()[int(str(param.values[0]))]["case"])
     ]
 
 
@@ -115,6 +115,16 @@ def test_the_loss_goes_back_with_fourteen_bytes_an_entry(index: int) -> None:
     if grown == 0 or model.model_type in scaled:
         pytest.skip("more is alive in a layer than in the loss of so few entries, or logits are scaled")
     assert grown == pytest.approx((HELD - 6) * entries, rel=0.02)
+
+
+def test_two_bytes_less_where_the_caller_let_go_of_the_logits() -> None:
+    most = {(row["env"], row["id"]): row["alive"]["most"] for row in rows() if "alive" in row}
+    dropped = [key for key in most if "dropped" in key[1]]
+    assert len(dropped) == 4
+    entries = TOKENS * shape(0).vocab
+    for env, title in dropped:
+        held = most[env, title.removesuffix(" dropped")]
+        assert held - most[env, title] == (HELD - DROPPED) * entries
 
 
 def test_engines_in_bf16_cast_adapters() -> None:
