@@ -7,7 +7,7 @@ from functools import cache
 from typing import NamedTuple
 
 from dsbridge.planner.candidate import NONE, Candidate
-from dsbridge.planner.gathering import Coordinator, Limits
+from dsbridge.planner.coordinator import Coordinator, Limits
 from dsbridge.planner.job import Job
 from dsbridge.planner.layout import RECOMPUTE_OWNED, Release
 from dsbridge.planner.parameters import Parameter, parameters
@@ -17,12 +17,14 @@ from dsbridge.planner.turns import NON_REENTRANT, REENTRANT, STAYING, decoder, t
 
 
 class Gathers(NamedTuple):
-    """again: sizes of the parameters that are gathered more than once in a micro-step, each as often as it
-    is once more. calls: collectives of a micro-step. most: elements that are gathered at one time."""
+    """again: sizes of the parameters that are gathered more than once in a micro-step, each as often as it is
+    once more. calls: collectives of a micro-step. most, turning: elements of parameters that are gathered
+    at one time, and when the backward pass begins, without those that always are."""
 
     again: tuple[int, ...]
     calls: int
     most: int
+    turning: int
 
 
 def gathers(job: Job, candidate: Candidate) -> Gathers:
@@ -77,4 +79,4 @@ def played(
     coordinator = Coordinator(hooks, sizes, always, frozen, limits)
     times = coordinator.run()
     again = [size for size, count in zip(sizes, times, strict=True) for _ in range(count - 1)]
-    return Gathers(tuple(again), coordinator.calls, coordinator.most)
+    return Gathers(tuple(again), coordinator.calls, coordinator.most, max(0, coordinator.turning))

@@ -125,7 +125,7 @@ def _add(
 
 def _data_parallel(job: Job, candidate: Candidate) -> Kept:
     layout, knobs = layout_of(job, candidate), candidate.knobs
-    played = gathers(job, candidate) if candidate.stage == 3 else Gathers((), 0, 0)
+    played = gathers(job, candidate) if candidate.stage == 3 else Gathers((), 0, 0, 0)
     hpz = min(knobs.hpz, layout.ranks)
     moved = traffic.model_states(
         layout, per_owner=knobs.per_owner, gathering=traffic.Gathering(played.again, hpz)

@@ -25,7 +25,7 @@ Moved = dict[str, Counter[tuple[str, str, int]]]  # phase; kind, dtype and ranks
 
 class Gathering(NamedTuple):
     """How stage 3 fetches. again: sizes of the parameters that a micro-step gathers a second time, which
-    are none while the model is below `stage3_max_reuse_distance` (`gathering` plays it through). hpz: ranks
+    are none while the model is below `stage3_max_reuse_distance` (`coordinator` plays it through). hpz: ranks
     that share a second copy (`zero_hpz_partition_size`)."""
 
     again: tuple[int, ...] = ()

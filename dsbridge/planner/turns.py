@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from dsbridge.planner.gathering import Turn
+from dsbridge.planner.coordinator import Turn
 from dsbridge.planner.parameters import Parameter
 from dsbridge.planner.shape import ModelShape
 

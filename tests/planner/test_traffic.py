@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import Any
 
 import pytest
 
 from dsbridge.planner import ModelShape, model_shape, traffic
-from dsbridge.planner.again import played
-from dsbridge.planner.gathering import Limits
+from dsbridge.planner.again import Gathers, played
+from dsbridge.planner.coordinator import Limits
 from dsbridge.planner.layout import CHECKPOINTED_GO, Layout
 from dsbridge.planner.parameters import parameters
 from dsbridge.planner.turns import NON_REENTRANT, REENTRANT, STAYING
-from tests.planner.measured import MEASURED, layout, of_rank, release, rows
+from tests.conftest import ROOT
+from tests.planner.measured import ENVIRONMENTS, MEASURED, layout, of_rank, release, rows
 
 
 def comparable(row: dict[str, Any]) -> bool:
@@ -78,10 +80,16 @@ def shape_of(row: dict[str, Any]) -> ModelShape:
 def again(row: dict[str, Any]) -> tuple[int, ...]:
     """Parameters that a micro-step of stage 3 gathers once more."""
     case, sizes = row["case"], [n for n, _ in row["seen"]["sizes"]]
-    zero = case.get("zero", {})
     if case["model"] != "llama":
         # all but the module that ran last
-        return tuple(sizes[:-2]) if zero.get("stage3_max_live_parameters") == 1 else ()
+        return tuple(sizes[:-2]) if case.get("zero", {}).get("stage3_max_live_parameters") == 1 else ()
+    return play(row).again
+
+
+def play(row: dict[str, Any]) -> Gathers:
+    """A micro-step of stage 3 of a Llama."""
+    case, sizes = row["case"], [n for n, _ in row["seen"]["sizes"]]
+    zero = case.get("zero", {})
     trains = [one for _, one in row["seen"]["sizes"]]
     plain = parameters(shape_of(row), None, "", 1, release(row))
     assert [one.size for one in plain] == sizes
@@ -96,7 +104,7 @@ def again(row: dict[str, Any]) -> tuple[int, ...]:
         zero.get("stage3_prefetch_bucket_size", 50_000_000),
     )
     threshold = zero["stage3_param_persistence_threshold"]
-    return played(shape_of(row), every, kind, limits, threshold, release(row), flowing=flowing).again
+    return played(shape_of(row), every, kind, limits, threshold, release(row), flowing=flowing)
 
 
 def gathering(row: dict[str, Any]) -> traffic.Gathering:
@@ -149,3 +157,17 @@ def test_the_volumes_of_the_stages(accumulation: int) -> None:
         step = traffic.per_step(moved, accumulation)
         seen.append(sum((2 if kind == "all_reduce" else 1) * n for (kind, _, _), n in step.items()) / 8000)
     assert seen == [2, 3, 2 * accumulation + 1, 3 * accumulation]
+
+
+LIVE = [
+    pytest.param(row, recorded[row["id"]], id=f"{env}-{row['id']}")
+    for env in ENVIRONMENTS
+    if (recorded := json.loads((ROOT / "tests" / "recorded" / "planner" / f"live-{env}.json").read_text()))
+    for row in rows(env)
+    if "most" in recorded.get(row["id"], {}) and comparable(row)
+]
+
+
+@pytest.mark.parametrize(("row", "live"), LIVE)
+def test_what_stage_3_has_gathered_at_a_time(row: dict[str, Any], live: dict[str, Any]) -> None:
+    assert (play(row).most, play(row).turning) == (live["most"], live["turning"])

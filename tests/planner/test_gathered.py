@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dsbridge.planner.candidate import FULL, NONE, Candidate, Knobs
-from dsbridge.planner.gathering import gathered, largest_piece
+from dsbridge.planner.gathered import gathered, largest_piece
 from tests.planner.jobs import SMALL, job
 
 

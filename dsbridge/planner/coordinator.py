@@ -65,6 +65,7 @@ class Coordinator:
         self.queue = deque((p, step) for step, turn in enumerate(fetches) for p in sorted(turn.parameters))
         self.fetched_for = [-1] * len(sizes)
         self.step = self.live = self.most = self.calls = 0
+        self.turning = -1  # elements gathered when the backward pass begins
         self.gathered = set(always)
         self.users: list[set[str]] = [set() for _ in sizes]
         self.running: dict[str, None] = {}  # modules whose backward pass has begun and not ended
@@ -93,6 +94,8 @@ class Coordinator:
         """What a module needs now, then what others need next."""
         if not turn.forward:
             self.running[turn.module] = None
+            if self.turning < 0:
+                self.turning = self.live
         self.gather([p for p in turn.parameters if p not in self.gathered])
         for place in turn.parameters:
             self.users[place].add(turn.module)
