@@ -19,6 +19,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = ("planning.md",)
 _BLOCK = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
 _CUT = re.compile(r"(head|tail) -(\d+)")
+_GREP = re.compile(r"grep -m1 -A(\d+) '(.+)'")
 WIDTH = 160
 
 
@@ -44,12 +45,14 @@ def _filled(block: str, run: Callable[[str], str]) -> Iterator[str]:
 
 
 def output(command: str, folder: Path) -> str:
-    """What a command of dsbridge prints in a folder, on both streams; `| head -3` and `| tail -3` cut it.
+    """What a command of dsbridge prints in a folder, on both streams unless `2> FILE` takes one away;
+    `| head -3`, `| tail -3` and `| grep -m1 -A3 'word'` cut it.
 
     Raises:
         ValueError: it is another program, or it fails where it should not.
     """
     whole, *cuts = (part.strip() for part in command.split(" | "))
+    whole, away, _ = whole.partition(" 2> ")
     program, *arguments = shlex.split(whole)
     if program != "dsbridge":
         raise ValueError(f"{command!r} is no command of dsbridge")
@@ -57,17 +60,23 @@ def output(command: str, folder: Path) -> str:
         [sys.executable, "-m", "dsbridge", *arguments],
         cwd=folder,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=subprocess.DEVNULL if away else subprocess.STDOUT,
         text=True,
         env={"PYTHONPATH": str(ROOT), "NO_COLOR": "1", "COLUMNS": str(WIDTH)},
     )
     lines = done.stdout.splitlines()
     for cut in cuts:
-        found = _CUT.fullmatch(cut)
-        if found is None:
-            raise ValueError(f"{cut!r} of {command!r} is neither head nor tail")
-        count = int(found[2])
-        lines = lines[:count] if found[1] == "head" else lines[-count:]
+        lines = _cut(lines, cut)
     if "internal error" in done.stdout:
         raise ValueError(f"{command!r} failed: {done.stdout}")
     return "\n".join(lines)
+
+
+def _cut(lines: list[str], how: str) -> list[str]:
+    if found := _CUT.fullmatch(how):
+        count = int(found[2])
+        return lines[:count] if found[1] == "head" else lines[-count:]
+    if found := _GREP.fullmatch(how):
+        first = next(i for i, line in enumerate(lines) if found[2] in line)
+        return lines[first : first + 1 + int(found[1])]
+    raise ValueError(f"{how!r} is neither head, nor tail, nor grep -A")

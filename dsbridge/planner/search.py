@@ -100,7 +100,7 @@ def weigh(job: Job, candidate: Candidate) -> Weighed:
     verdict = TOO_LARGE if guess > room_of else TIGHT if most > room_of else FITS
     lacking, reasons = guess - room_of, []
     if verdict == TOO_LARGE:
-        reasons.append(f"the GPU is too small {peak.name}")
+        reasons.append(f"the GPU is too small: {peak.name}")
     elif verdict == TIGHT:
         reasons.append("the upper bound of the GPU's memory does not fit")
     if job.cluster.host_memory is not None:

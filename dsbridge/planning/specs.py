@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from dsbridge.planner.candidate import NONE, NOWHERE, Candidate, Knobs
+from dsbridge.planner.candidate import NONE, NOWHERE, NVME, Candidate, Knobs
 from dsbridge.planner.job import EAGER, Job
 from dsbridge.planner.tuning import Freeze, Lora
 
 _DTYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
+# nobody says where the disks are; a spec without a path does not load (SP012)
+NVME_PATH = "/local_nvme"
 # ZeRO's keys of the spec, by knob
 ZERO_KEYS = {
     "reduce_bucket": "reduce_bucket_size",
@@ -36,6 +38,8 @@ def layout_spec(candidate: Candidate) -> dict[str, Any]:
     ):
         if device != NOWHERE:
             zero[key] = {"device": device, "pin_memory": candidate.knobs.pin}
+            if device == NVME:
+                zero[key]["nvme_path"] = NVME_PATH
     usual = Knobs()
     for knob, key in ZERO_KEYS.items():
         if (value := getattr(candidate.knobs, knob)) != getattr(usual, knob):

@@ -121,7 +121,11 @@ def _span(low: float, high: float) -> str:
 
 def traffic_table(plan: Plan, found: Sequence[Row]) -> Html:
     """What an optimizer step moves and how long it takes, as bars in a table."""
-    columns = [("inside a node", "inside"), ("between nodes", "between"), ("to and from the host", "pcie")]
+    columns = [
+        ("GB that a GPU sends inside its node", "inside"),
+        ("GB that a node sends to others", "between"),
+        ("GB of a GPU to and from its host", "pcie"),
+    ]
     if plan.job.cluster.nodes == 1:
         del columns[1]
     if not any(row.one.communication.pcie for row in found):
@@ -132,7 +136,7 @@ def traffic_table(plan: Plan, found: Sequence[Row]) -> Html:
     }
     slowest = scale_of((row.one.time.total.high for row in found), None)
     lines = [[_layout_cell(row), *_traffic_cells(row, columns, scales, slowest)] for row in found]
-    head = ("layout", *(f"{name}, GB" for name, _ in columns), "step, seconds")
+    head = ("layout", *(name for name, _ in columns), "step, seconds")
     caption = "Moved in an optimizer step, and how long the step takes"
     first = table(caption, head, lines[:OPEN], "traffic")
     if len(lines) <= OPEN:
@@ -151,7 +155,7 @@ def _traffic_cells(
     for name, field in columns:
         value = getattr(row.one.communication, field)
         text = amount(value / GB)
-        label = f"{row.name}, {name}: {text} GB"
+        label = f"{row.name}, {name}: {text}"
         yield joined(tag("span", text, class_="num"), plain_bar(value, scales[field], label, field))
     time = row.one.time.total
     text = seconds(time)

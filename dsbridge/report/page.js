@@ -165,7 +165,7 @@ function amount(value) {
 }
 
 function stepText(step) {
-  const moved = [["inside", "inside its node"], ["between", "between nodes"], ["pcie", "to and from its host"]]
+  const moved = [["inside", "by a GPU inside its node"], ["between", "by a node to others"], ["pcie", "between a GPU and its host"]]
     .filter(([field]) => step[field] > 0)
     .map(([field, text]) => `${amount(step[field] / 1e9)} GB ${text}`);
   const moves = moved.length ? `; moved: ${moved.join(", ")}` : "";

@@ -105,7 +105,7 @@ function verdictOf(data, choice, memory) {
   let lacking = peak.total - choice.room;
   const most = Math.max(...memory.gpu.map((moment) => moment.most));
   let verdict = lacking > 0 ? "too large" : most > choice.room ? "tight" : "fits";
-  if (verdict === "too large") reasons.push(`the GPU is too small ${peak.name}`);
+  if (verdict === "too large") reasons.push(`the GPU is too small: ${peak.name}`);
   if (verdict === "tight") reasons.push("the upper bound of the GPU's memory does not fit");
   const host = Math.max(0, ...memory.host.map((moment) => moment.total));
   const have = data.job.host_memory;
@@ -144,19 +144,21 @@ function told({ verdict, lacking }) {
   return verdict === "too large" ? `too large by ${(lacking / GIB).toFixed(1)} GiB` : verdict;
 }
 
-function offloadLines(name, device, pin) {
-  return device ? [`  ${name}:`, `    device: ${device}`, `    pin_memory: ${pin}`] : [];
+function offloadLines(name, device, { pin, disk }) {
+  if (!device) return [];
+  const path = device === "nvme" ? [`    nvme_path: ${disk}`] : [];
+  return [`  ${name}:`, `    device: ${device}`, `    pin_memory: ${pin}`, ...path];
 }
 
 // the spec of a layout: what the plan says of the job, and what the choice says of the layout
 function specOf(data, choice) {
-  const { pieces, pin, knobs } = data.spec;
+  const { pieces, knobs } = data.spec;
   const own = {
     parallelism: ["parallelism:", `  tp: ${choice.tp}`, `  ulysses: ${choice.ulysses}`],
     zero: [
       "zero:", `  stage: ${choice.stage}`,
-      ...offloadLines("offload_optimizer", choice.optimizer, pin),
-      ...offloadLines("offload_param", choice.param, pin),
+      ...offloadLines("offload_optimizer", choice.optimizer, data.spec),
+      ...offloadLines("offload_param", choice.param, data.spec),
       ...knobs,
     ],
     batch: [

@@ -14,7 +14,7 @@ from dsbridge.planner.hardware import gpus
 from dsbridge.planner.job import Job
 from dsbridge.planner.memory import memory
 from dsbridge.planner.terms import Memory
-from dsbridge.planning.specs import whole_spec
+from dsbridge.planning.specs import NVME_PATH, whole_spec
 from dsbridge.planning.telling import Plan
 from dsbridge.report.choices import PAIRS, Choices, choices
 from dsbridge.report.fitting import Point, few, many
@@ -135,5 +135,6 @@ def _spec(plan: Plan, c: Candidate) -> dict[str, Any]:
     return {
         "pieces": [[key, to_yaml({key: value})] for key, value in whole.items()],
         "pin": "true" if c.knobs.pin else "false",
+        "disk": NVME_PATH,
         "knobs": [f"  {line}" for line in to_yaml(knobs).splitlines()] if knobs else [],
     }

@@ -11,11 +11,21 @@ import pytest
 from dsbridge.cli.planpage import _verdict
 from dsbridge.formats.yaml_text import to_yaml
 from dsbridge.planner.candidate import Candidate
-from dsbridge.planner.candidates import against_offload, against_stage, against_tp, against_ulysses
+from dsbridge.planner.candidates import (
+    Wanted,
+    against_offload,
+    against_stage,
+    against_tp,
+    against_ulysses,
+)
 from dsbridge.planner.job import Job
 from dsbridge.planner.search import Weighed, weigh
+from dsbridge.planning.answering import Asked, answer
 from dsbridge.planning.specs import whole_spec
 from dsbridge.planning.telling import Plan
+from dsbridge.reading import Files
+from dsbridge.report.page import page
+from dsbridge.spec.load import load_mapping
 from tests.report.pages import QUESTIONS, Engine, data_of, page_of, plan_of
 
 CASES = 120
@@ -154,7 +164,9 @@ def test_the_spec_of_a_choice_is_the_one_that_plan_writes(name: str) -> None:
             continue
         seen += 1
         _, candidate = asked(plan, c)
-        assert engine.call("specOf", c) == to_yaml(whole_spec(job, candidate, plan.name))
+        spec = whole_spec(job, candidate, plan.name)
+        assert engine.call("specOf", c) == to_yaml(spec)
+        assert load_mapping(spec).spec.zero, "it can be loaded as it stands"
 
 
 def test_reasons_are_those_of_the_search() -> None:
@@ -178,3 +190,18 @@ def test_reasons_are_those_of_the_search() -> None:
     (micro,) = against(micro=3)
     assert micro == "a micro batch of 3 does not divide the 4 sequences of a rank; 1, 2, 4 would"
     assert against(micro=0) == ["the micro batch is a whole number, 1 or more"]
+
+
+def test_what_a_framework_refuses_is_told_in_its_words() -> None:
+    question = QUESTIONS["full"]
+    plan = answer(Asked(question, Wanted(), Files(), target="xtuner"))
+    assert plan.refuses is not None
+    text = page(plan)
+    data, engine = data_of(text), Engine(text)
+    assert data["refused"]
+    start = {**data["start"], "bf16": True, "ulysses": 1}
+    for tp in (1, 2):
+        layout = {**start, "stage": 1, "tp": tp, "optimizer": "", "param": ""}
+        why = plan.refuses(Candidate(1, tp=tp))
+        assert engine.call("against", layout) == ([why] if why else [])
+    assert plan.refuses(Candidate(1, tp=2)).startswith("xtuner: ")
