@@ -29,7 +29,7 @@ def answer(plan: Plan) -> Html:
     if plan.given:
         boxes.append(_box("Your layout", plan.given))
     if best:
-        boxes.append(_box("Fastest that fits", best))
+        boxes.append(_box("Chosen: of the fastest that fit, the simplest", best))
     else:
         boxes.append(tag("div", tag("h2", "No layout fits"), tag("p", NONE_FITS), class_="box"))
     return tag("div", *boxes, class_="boxes")

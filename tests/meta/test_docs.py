@@ -77,6 +77,15 @@ def test_readme_shows_what_parse_and_migrate_print(
             assert f"```text\n{printed.strip()}\n```".replace(str(tmp_path / "new"), "new") in readme
 
 
+def test_readme_shows_what_plan_prints(dsbridge: Callable[..., Any], in_root: Any) -> None:
+    readme = (ROOT / "README.md").read_text()
+    command = re.search(r"^\.venv/bin/dsbridge (plan .*)$", readme, re.MULTILINE)
+    assert command
+    outcome = dsbridge(*command[1].split())
+    assert (outcome.code, outcome.err) == (0, "")
+    assert f"```text\n{outcome.out.strip()}\n```" in readme
+
+
 def test_readme_shows_what_diff_prints(dsbridge: Callable[..., Any], in_root: Any) -> None:
     readme = (ROOT / "README.md").read_text()
     (command,) = re.findall(r"^\.venv/bin/dsbridge (diff .*)$", readme, re.MULTILINE)

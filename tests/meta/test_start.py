@@ -40,6 +40,11 @@ def test_render_imports_nothing_heavy(target: str) -> None:
     assert not loaded_by("render", "examples/zero2-lora/dsbridge.yaml", "--target", target) & HEAVY
 
 
+def test_plan_imports_nothing_heavy() -> None:
+    words = ("--model", "Qwen2.5-7B", "--gpu", "h100-80gb", "--gpus", "8")
+    assert not loaded_by("plan", *words) & HEAVY
+
+
 @pytest.mark.parametrize("command", ["targets", "schema", "--help", "--version"])
 def test_other_commands_import_nothing_heavy(command: str) -> None:
     assert not loaded_by(command) & HEAVY
