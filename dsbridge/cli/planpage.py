@@ -10,7 +10,7 @@ from dsbridge.planner.job import Job
 from dsbridge.planner.search import FITS, TIGHT, Weighed
 from dsbridge.planner.terms import Moment, Range
 from dsbridge.planner.tuning import trained
-from dsbridge.planning.ladder import GIB, story
+from dsbridge.planning.ladder import GIB, digits, story
 from dsbridge.planning.telling import Plan, largest
 
 WIDTH = 24
@@ -56,14 +56,25 @@ def _machines(job: Job) -> str:
 
 
 def _table(plan: Plan, layouts: Sequence[Weighed]) -> Iterator[str]:
-    rows = [("", "layout", "batch", "ckpt", "GPU GiB", "bar", "step s", "")]
+    several = plan.job.cluster.nodes > 1
+    rows = [("", "layout", "batch", "ckpt", "GPU GiB", "bar", "step s", _moved_title(several), "")]
     for number, one in enumerate(layouts, 1):
         c = one.candidate
         mark = "you" if one is plan.given else str(number if plan.given is None else number - 1)
         checkpointing = "-" if c.checkpointing == NONE else "yes"
         batch = f"{c.micro} x {c.accumulation}"
         rows.append(
-            (mark, name_of(c), batch, checkpointing, _gib(one), "", _seconds(one.time.total), _verdict(one))
+            (
+                mark,
+                name_of(c),
+                batch,
+                checkpointing,
+                _gib(one),
+                "",
+                _seconds(one.time.total),
+                _moved(one, several),
+                _verdict(one),
+            )
         )
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     widths[5] = WIDTH
@@ -81,8 +92,19 @@ def _gib(one: Weighed) -> str:
     return f"{peak.total / GIB:.1f} ({peak.least / GIB:.1f}-{most / GIB:.1f})"
 
 
+def _moved_title(several: bool) -> str:
+    return "GB sent: GPU / node" if several else "GB sent by a GPU"
+
+
+def _moved(one: Weighed, several: bool) -> str:
+    """What a GPU sends inside its node in a step, and a node to others."""
+    moved = one.communication
+    inside = f"{moved.inside / 1e9:.1f}"
+    return f"{inside} / {moved.between / 1e9:.1f}" if several else inside
+
+
 def _seconds(time: Range) -> str:
-    return f"{time.low:.2g}-{time.high:.2g}"
+    return f"{digits(time.low)}-{digits(time.high)}"
 
 
 def _verdict(one: Weighed) -> str:

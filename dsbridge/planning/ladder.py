@@ -81,7 +81,12 @@ def _sentence(rung: Rung, best: Weighed | None) -> str:
     time = fast.time.total
     chosen = "; chosen" if best is not None and fast is best else ""
     spare = f"fits with {-fast.lacking / GIB:.1f} GiB to spare"
-    return f"{rung.name}: {spare}, {time.low:.2g} to {time.high:.2g} s a step{chosen}"
+    return f"{rung.name}: {spare}, {digits(time.low)} to {digits(time.high)} s a step{chosen}"
+
+
+def digits(number: float) -> str:
+    """Two significant digits at least, no exponent: 0.83, 2.7, 119."""
+    return f"{number:.0f}" if number >= 10 else f"{number:.2g}"
 
 
 def _against_stage_3(best: Weighed, every: Sequence[Rung]) -> Iterator[str]:
