@@ -66,9 +66,13 @@ function accumulationOf(data, choice) {
 
 function keyOf(data, choice) {
   const more = accumulationOf(data, choice) > 1 ? "+" : "1";
-  const segment = data.breaks.filter((length) => choice.sequence > length).length;
   const { stage, optimizer, param, tp, ulysses, checkpointing } = choice;
-  return [stage, optimizer, param, tp, ulysses, checkpointing, more, segment].join("|");
+  return [stage, optimizer, param, tp, ulysses, checkpointing, more].join("|");
+}
+
+// other coefficients hold above some lengths of a sequence
+function memoryKeyOf(data, choice) {
+  return `${keyOf(data, choice)}|${data.breaks.filter((length) => choice.sequence > length).length}`;
 }
 
 function momentAt(data, number, { micro, sequence }) {
@@ -87,9 +91,9 @@ const largest = (moments) => moments.reduce((a, b) => (b.total > a.total ? b : a
 // memory by place, the verdict and its reasons; memory is null where the layout is none at all
 function recompute(data, choice) {
   const ruledOut = against(data, choice);
-  const found = Number.isFinite(accumulationOf(data, choice)) && data.kinds[keyOf(data, choice)];
+  const found = Number.isFinite(accumulationOf(data, choice)) && data.kinds[memoryKeyOf(data, choice)];
   // needs more at some lengths of a sequence than the coefficients of this page say
-  const bent = data.bent.includes(keyOf(data, choice));
+  const bent = data.bent.includes(memoryKeyOf(data, choice));
   if (bent && !ruledOut.length) return { ruledOut, memory: null, bent };
   if (!found || !(choice.micro >= 1 && choice.sequence >= 1)) return { ruledOut, memory: null };
   const memory = {};

@@ -28,16 +28,13 @@ Point = tuple[int, int, int]
 SMALL = 1e-9
 
 
-def places(low: int, high: int | None, more: bool) -> tuple[Point, ...]:
-    """Where to ask, above one length of a sequence up to another; more: accumulating. The last two check."""
-    start = -(-low // 16) * 16
-    if high is None:
-        a, b, c, d = (start + step for step in (256, 1024, 4096, 32768))
-    else:
-        a, b, c, d = (start + (high - start) * part // 64 * 16 for part in (1, 2, 3, 4))
-    if more:
-        return (2, 1, a), (3, 1, a), (2, 2, a), (2, 1, b), (2, 1, c), (5, 3, b), (2, 1, d)
-    return (1, 1, a), (1, 2, a), (1, 1, b), (1, 1, c), (1, 3, b), (1, 4, d)
+# where to ask, without accumulating and with it; the last two check
+ONCE: tuple[Point, ...] = (
+    (1, 1, 256), (1, 2, 256), (1, 1, 1024), (1, 1, 4096), (1, 3, 1024), (1, 4, 32768),
+)  # fmt: skip
+AGAIN: tuple[Point, ...] = (
+    (2, 1, 256), (3, 1, 256), (2, 2, 256), (2, 1, 1024), (2, 1, 4096), (5, 3, 1024), (2, 1, 32768),
+)  # fmt: skip
 
 
 class Steps:
@@ -48,9 +45,9 @@ class Steps:
         self.kinds: dict[str, list[int]] = {}
         self.fits: Pool[Coefficients] = Pool()
 
-    def add(self, key: str, one: Candidate, low: int, high: int | None) -> None:
+    def add(self, key: str, one: Candidate) -> None:
         """A kind of layout; nothing where there are no coefficients for one of its quantities."""
-        points = places(low, high, one.accumulation > 1)
+        points = AGAIN if one.accumulation > 1 else ONCE
         values = zip(*(self._quantities(one, point) for point in points), strict=True)
         found = [fit for each in values if (fit := fitted(points, each))]
         if len(found) == len(QUANTITIES):

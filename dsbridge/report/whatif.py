@@ -35,12 +35,12 @@ def whatif(plan: Plan, found: list[Row]) -> dict[str, Any]:
         if plan.refuses and (why := plan.refuses(one)):
             refused[sharding_of(one)] = why
             continue
+        steps.add(key_of(one), one)
         for number, (low, high) in enumerate(pairwise((0, *breaks, None))):
             key = f"{key_of(one)}|{number}"
             asks = (ask(low or 0, high) for ask in (few, many))
             if not any(surfaces.add(key, at, held_at(job, one, at)) for at in asks):
                 bent.append(key)
-            steps.add(key, one, low or 0, high)
     return {
         "job": _job(job),
         "breaks": breaks,

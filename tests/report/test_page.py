@@ -9,6 +9,10 @@ import re
 
 import pytest
 
+from dsbridge.planner.candidates import Wanted
+from dsbridge.planning.answering import Asked, answer
+from dsbridge.planning.question import Question
+from dsbridge.reading import Files
 from dsbridge.report.page import page
 from tests.report.pages import QUESTIONS, Engine, Read, data_of, page_of, plan_of, read
 
@@ -68,6 +72,11 @@ def test_pictures_are_told_in_words_and_fields_have_names(text: str) -> None:
 
 def test_it_is_small(text: str) -> None:
     assert len(text.encode()) < 500_000
+
+
+def test_many_kinds_and_a_window_that_slides_are_small_too() -> None:
+    question = Question(model="google/gemma-2-27b", gpus=64, nodes=4, gpu="h100-80gb", host_memory=2**40)
+    assert len(page(answer(Asked(question, Wanted(), Files()))).encode()) < 500_000
 
 
 def test_the_script_is_one_that_v8_reads(text: str) -> None:
