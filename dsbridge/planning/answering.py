@@ -98,8 +98,9 @@ def _own(asked: Asked) -> Own:
         except PlanError as error:
             raise refused(error) from error
     return own(
-        asked.files, asked.given, asked.command, target=asked.target, facts=facts, versions=asked.versions
-    )
+        asked.files, asked.given, asked.command, target=asked.target, facts=facts, versions=asked.versions,
+        micro=asked.wanted.micro, whole=asked.question.global_batch,
+    )  # fmt: skip
 
 
 def shown(plan: Plan, top: int, *, everything: bool = False) -> list[Weighed]:

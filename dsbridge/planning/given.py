@@ -12,7 +12,7 @@ from dsbridge.parsing import parse_input
 from dsbridge.planner.candidate import FULL, NONE, NOWHERE, Candidate, Knobs
 from dsbridge.planner.catalogue import find
 from dsbridge.planner.job import EAGER, FLASH, FUSED_LOSS
-from dsbridge.planning.question import Question
+from dsbridge.planning.question import ASSUMED, Question
 from dsbridge.planning.specs import ZERO_KEYS
 from dsbridge.plugins import registry
 from dsbridge.prediction import is_spec
@@ -29,6 +29,15 @@ CODES = (NO_LAYOUT,)
 Values = Mapping[str, Any]
 # keys of LLaMA-Factory and the Trainer that put Liger's loss in place of the model's
 _FUSED = ("enable_liger_kernel", "use_liger_kernel")
+
+
+class _Batch(NamedTuple):
+    """What an input says of its batch; micro_asked: what an option says of the micro batch."""
+
+    micro: Any
+    accumulation: Any
+    whole: Any
+    micro_asked: int | None
 
 
 class Own(NamedTuple):
@@ -48,8 +57,11 @@ def own(
     target: str = "",
     facts: Values | None = None,
     versions: Mapping[str, str] | None = None,
+    micro: int | None = None,
+    whole: int | None = None,
 ) -> Own:
-    """Read the input. facts: as for explain; `model` holds the keys of a config.json.
+    """Read the input. facts: as for explain; `model` holds the keys of a config.json. micro, whole: the micro
+    and the global batch, where the input says none.
 
     Raises:
         InputError: it cannot be read.
@@ -57,18 +69,20 @@ def own(
     if len(given) == 1 and is_spec(files, given[0]):
         spec = load_file(files.folder / given[0]).spec
         values = {path: plain(value) for path, value in leaves(spec).items() if value is not AUTO}
-        question = _question(values)
+        question = _question(values)._replace(loss=_loss(spec.frameworks))
         question = question._replace(model=config_of(files, question.model) or question.model)
-        return _layout(question, values, _spec_zero(values), _spec_batch(values))
+        return _layout(question, values, _spec_zero(values), _Batch(*_spec_batch(values), whole, micro))
     facts = dict(facts or {})
     found = read_input(registry(), files, given, command, target, facts, versions)
-    values = said(parse_input(found), everything=True)
-    question = _question(values)
+    parsed = parse_input(found)
+    values = said(parsed, everything=True)
+    question = _question(values)._replace(loss=_loss(parsed.loaded.spec.frameworks))
     config = facts.get("model") or config_of(files, question.model)
     if config and "model" not in facts:
         # what a framework fills from the model's sizes
         found = read_input(registry(), files, given, command, target, {**facts, "model": config}, versions)
-    known = _of_run(question._replace(model=config or question.model), values, found)
+    question = question._replace(model=config or question.model)
+    known = _of_run(question, values, found, _Batch(None, None, whole, micro))
     return known._replace(framework=found.framework.name)
 
 
@@ -83,7 +97,7 @@ def config_of(files: Files, model: str | Mapping[str, Any] | None) -> Values | N
     return entry[1].config if entry else None
 
 
-def _of_run(question: Question, values: Values, found: Input) -> Own:
+def _of_run(question: Question, values: Values, found: Input, asked: _Batch) -> Own:
     explained = explain_input(found, registry())
     world = explained.facts.get("world_size")
     local = explained.facts.get("local_world_size")
@@ -94,6 +108,10 @@ def _of_run(question: Question, values: Values, found: Input) -> Own:
         transformers=explained.versions.get("transformers"),
     )
     question = question._replace(global_batch=_whole_batch(question, values))
+    if explained.outcome == "refused" and found.framework.name == "deepspeed":
+        # a bare config, which a framework still fills: what it says itself
+        bare = _Batch(*_spec_batch(values), asked.whole, asked.micro_asked)
+        return _layout(question, values, _spec_zero(values), bare)
     if explained.outcome == "refused" or not isinstance(explained.config, Mapping):
         why = "DeepSpeed is not used" if explained.outcome != "refused" else "it would be refused"
         note = NO_LAYOUT(f"the input's own layout is not weighed: {why}", hint="dsbridge explain tells more.")
@@ -114,8 +132,11 @@ def _of_run(question: Question, values: Values, found: Input) -> Own:
     told: dict[str, Any] = {k: v for k, v in formats.items() if isinstance(v, str | bool)}
     question = question._replace(**told)
     zero = zero if isinstance(zero, Mapping) else {}
-    batch = (explained.batch.get("micro_per_gpu"), explained.batch.get("accumulation"))
-    return _layout(question, {**values, **known}, zero, batch, explained.batch.get("global"))
+    said = explained.batch
+    batch = _Batch(said.get("micro_per_gpu"), said.get("accumulation"), said.get("global"), asked.micro_asked)
+    if not isinstance(batch.whole, int):
+        batch = batch._replace(whole=asked.whole)
+    return _layout(question, {**values, **known}, zero, batch)
 
 
 def _whole_batch(question: Question, values: Values) -> int | None:
@@ -144,35 +165,32 @@ def _spec_batch(values: Values) -> tuple[Any, Any]:
     return values.get("batch.micro_per_gpu"), values.get("batch.accumulation")
 
 
-def _layout(
-    question: Question, values: Values, zero: Values, batch: tuple[Any, Any], whole: Any = None
-) -> Own:
-    """The layout, with the numbers of its batch; what is missing is told."""
+def _layout(question: Question, values: Values, zero: Values, batch: _Batch) -> Own:
+    """The layout, with the numbers of its batch; what is missing is assumed, or told."""
     tp, ulysses = values.get("parallelism.tp", 1), values.get("parallelism.ulysses", 1)
-    replicas = question.gpus // (tp * ulysses) if question.gpus else None
-    micro, accumulation = (n if isinstance(n, int) else None for n in batch)
-    whole = whole if isinstance(whole, int) else values.get("batch.global")
-    if replicas and isinstance(whole, int):
+    if not question.gpus:
+        message = "the input's own layout is not weighed: it does not say the number of GPUs"
+        return Own(question, None, (NO_LAYOUT(message, hint="Say --gpus."),))
+    replicas = max(1, question.gpus // (tp * ulysses))
+    micro, accumulation = (n if isinstance(n, int) and n > 0 else None for n in batch[:2])
+    whole = batch.whole if isinstance(batch.whole, int) else values.get("batch.global")
+    if isinstance(whole, int):
         micro = micro or (whole // replicas // accumulation if accumulation else None)
-        accumulation = accumulation or (whole // replicas // micro if micro else None)
-    if micro and accumulation and replicas:
-        question = question._replace(global_batch=micro * accumulation * replicas)
-    elif isinstance(whole, int):
-        question = question._replace(global_batch=whole)
-    missing = [
-        name
-        for name, value in (("the micro batch", micro), ("the number of GPUs", question.gpus))
-        if not value
-    ]
-    if missing:
-        message = f"the input's own layout is not weighed: it does not say {' and '.join(missing)}"
-        return Own(question, None, (NO_LAYOUT(message, hint="Say it with a flag, or plan without it."),))
-    assert micro is not None
+    told: tuple[Diagnostic, ...] = ()
+    if not micro:
+        micro = batch.micro_asked or 1
+        if batch.micro_asked is None:
+            message = f"a micro batch of {micro} is assumed for the input's own layout"
+            told = (ASSUMED(message, hint="Say --micro-batch."),)
+    if isinstance(whole, int) and not accumulation:
+        accumulation = max(1, whole // replicas // micro)
+    accumulation = accumulation or 1
+    question = question._replace(global_batch=micro * accumulation * replicas)
     stage = zero.get("stage", 0)
     candidate = Candidate(
         stage=stage if isinstance(stage, int) else 0,
         micro=micro,
-        accumulation=accumulation or 1,
+        accumulation=accumulation,
         tp=tp,
         ulysses=ulysses,
         offload_optimizer=_device(zero, "offload_optimizer"),
@@ -180,7 +198,7 @@ def _layout(
         checkpointing=FULL if values.get("training.gradient_checkpointing") is True else NONE,
         knobs=_knobs(zero),
     )
-    return Own(question, candidate)
+    return Own(question, candidate, told)
 
 
 def _device(zero: Values, name: str) -> str:
@@ -205,7 +223,6 @@ def _question(values: Values) -> Question:
     model, targets = get("model.name_or_path"), get("finetuning.target_modules")
     nodes, per_node = get("cluster.nodes"), get("cluster.gpus_per_node")
     attention = get("model.attention")
-    fused = any(value is True and path.rpartition(".")[2] in _FUSED for path, value in values.items())
     return Question(
         model=str(model) if model else None,
         name=str(model) if model else None,
@@ -225,6 +242,12 @@ def _question(values: Values) -> Question:
         sequence=get("training.sequence_length"),
         dtype=get("precision.dtype"),
         accumulate=get("precision.grad_accumulation_dtype"),
-        loss=FUSED_LOSS if fused else None,
         attention=None if attention is None else EAGER if attention == "eager" else FLASH,
     )
+
+
+def _loss(frameworks: Any) -> str | None:
+    """Liger's loss, where a framework's own keys ask for it."""
+    own = frameworks.values() if isinstance(frameworks, Mapping) else ()
+    fused = any(keys.get(name) is True for keys in own if isinstance(keys, Mapping) for name in _FUSED)
+    return FUSED_LOSS if fused else None

@@ -134,3 +134,59 @@ def test_like_deepspeed_is_what_its_guide_prints(dsbridge: Run) -> None:
     assert "18.78GB" in outcome.out
     rows = dsbridge("plan", *words, "--format", "json").json["estimates"]
     assert any(row["gpu"] == 2 * 8030261248 + 18 * 8030261248 // 8 for row in rows)
+
+
+def test_a_bare_config_with_auto_is_weighed_as_it_says(dsbridge: Run, tmp_path: Path) -> None:
+    config = tmp_path / "ds_config.json"
+    config.write_text(
+        json.dumps(
+            {
+                "train_batch_size": "auto",
+                "train_micro_batch_size_per_gpu": "auto",
+                "gradient_accumulation_steps": "auto",
+                "bf16": {"enabled": "auto"},
+                "zero_optimization": {"stage": 3, "reduce_bucket_size": "auto"},
+            }
+        )
+    )
+    words = (config, "--model", "Qwen2.5-7B", "--gpus", "8", "--gpu", "h100-80gb")
+    found = planned(dsbridge, *words, "--micro-batch", "2", "--global-batch", "64")
+    first = found["layouts"][0]
+    assert first["given"]
+    assert first["spec"]["zero"]["stage"] == 3
+    assert first["spec"]["batch"] == {"micro_per_gpu": 2, "accumulation": 4}
+    assumed = planned(dsbridge, *words)
+    assert assumed["layouts"][0]["spec"]["batch"]["micro_per_gpu"] == 1
+    assert any("a micro batch of 1 is assumed" in d["message"] for d in assumed["diagnostics"])
+
+
+def test_what_llamafactory_does_unasked_is_in_its_layout(dsbridge: Run, tmp_path: Path) -> None:
+    auto = {"train_micro_batch_size_per_gpu": "auto", "gradient_accumulation_steps": "auto"}
+    ds = {**auto, "zero_optimization": {"stage": 2}, "bf16": {"enabled": "auto"}}
+    (tmp_path / "ds.json").write_text(json.dumps(ds))
+    config = tmp_path / "train.yaml"
+    config.write_text(
+        "model_name_or_path: meta-llama/Meta-Llama-3-8B\nstage: sft\ndo_train: true\nfinetuning_type: full\n"
+        "deepspeed: ds.json\ndataset: alpaca\ntemplate: llama3\ncutoff_len: 4096\noutput_dir: out\n"
+        "per_device_train_batch_size: 2\ngradient_accumulation_steps: 4\nbf16: true\n"
+    )
+    words = (config, "--gpus", "8", "--gpu", "a100-80gb")
+    found = planned(dsbridge, *words)
+    first = found["layouts"][0]
+    assert first["spec"]["training"]["gradient_checkpointing"]
+    assert first["spec"]["batch"] == {"micro_per_gpu": 2, "accumulation": 4}
+    assert found["job"]["sequence_length"] == 4096
+    assert found["job"]["global_batch"] == 64
+    assert found["job"]["loss"] == "hf"
+    config.write_text(
+        config.read_text() + "enable_liger_kernel: true\ndisable_gradient_checkpointing: true\n"
+    )
+    other = planned(dsbridge, *words)
+    assert other["job"]["loss"] == "fused"
+    assert not other["layouts"][0]["spec"]["training"]["gradient_checkpointing"]
+
+
+def test_a_framework_trains_no_layout_that_it_refuses(dsbridge: Run) -> None:
+    found = planned(dsbridge, *EIGHT, "--target", "llamafactory", "--all")
+    assert all(layout["spec"]["parallelism"]["ulysses"] == 1 for layout in found["layouts"])
+    assert any("llamafactory" in one["why"] for one in found["ruled_out"])
