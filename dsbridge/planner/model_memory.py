@@ -69,7 +69,8 @@ def fullest(told: Layout) -> int:
         for rank in range(start // part, -(-(start + size) // part)):
             found[rank] += size
         start += size
-    return max(range(told.ranks), key=lambda rank: found[rank] + states.padding(told, rank))
+    # `start` is now all that is trained; states.padding sums it anew for every rank
+    return max(range(told.ranks), key=lambda rank: found[rank] + min(part, max(0, (rank + 1) * part - start)))
 
 
 def placed(job: Job, candidate: Candidate) -> dict[str, Placed]:
