@@ -27,6 +27,8 @@ _COLOURS = {FITS: "green", TIGHT: "yellow"}
 def lines(plan: Plan, layouts: Sequence[Weighed]) -> list[str]:
     """The whole page."""
     told = [*_head(plan), "", *_table(plan, layouts), "", _legend()]
+    unsure = dict.fromkeys(text for one in layouts for text in one.communication.unmeasured)
+    told += [f"not measured: {text}" for text in unsure]
     told += ["", "Why:", *(f"  {line}" for line in story(plan.found))]
     out = list(_ruled(plan))
     if out:

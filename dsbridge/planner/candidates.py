@@ -137,7 +137,7 @@ def against_stage(job: Job, stage: int, tp: int) -> str:
     if stage == 3 and tp > 1:
         return "AutoTP is for stages 0 to 2: DeepSpeed refuses stage 3, or has not validated it"
     if stage == 3 and job.scheme:
-        return "a quantised model is refused by most frameworks under stage 3"
+        return "what stage 3 moves of a quantised model was not measured"
     return ""
 
 

@@ -27,6 +27,7 @@ LAST, OTHER, UPDATE = "last", "other", "step"
 # the phases of a step, by when they come
 PHASES = ((FORWARD, LAST), (BOUNDARY, LAST), (LATER, OTHER), (NOT_BOUNDARY, OTHER), (STEP, UPDATE))
 QUANTISED = "ZeRO++'s quantised collectives"
+PACKED = "stage 3 gathers quantised weights: those bytes are not counted, they were not measured"
 Elements = Mapping[tuple[str, str, str], int]
 
 
@@ -155,7 +156,10 @@ def _data_parallel(job: Job, candidate: Candidate) -> Kept:
         for name, group, count in _quantised_groups(job, extra.get(phase)):
             _put(job, elements, wires, (name, "all_to_all", "int8"), count, group, when, 1.0)
     once, again = (Part(elements, tuple(wires)) for elements, wires in (parts[False], parts[True]))
-    return Kept(once, again, moves(layout, candidate, played.again), (QUANTISED,) if quantised else ())
+    told: tuple[str, ...] = (QUANTISED,) if quantised else ()
+    if candidate.stage == 3 and job.scheme:
+        told += (PACKED,)
+    return Kept(once, again, moves(layout, candidate, played.again), told)
 
 
 def _quantised_groups(job: Job, payload: tuple[int, int] | None) -> list[tuple[str, Group, int]]:

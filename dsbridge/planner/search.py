@@ -67,10 +67,25 @@ def search(job: Job, wanted: Wanted = OPEN, refuses: Callable[[Candidate], str] 
     if refuses is not None:
         judged = [(one, refuses(one)) for one in left]
         left = tuple(one for one, why in judged if not why)
-        out |= dict.fromkeys(Ruled(name_of(one), why) for one, why in judged if why)
+        out |= dict.fromkeys(_ruled(judged))
         if not left:
             raise PlanError(f"the framework trains none of the layouts ({judged[0][1]})", "decide less")
     return Found(weighed(job, left), tuple(out), len(left))
+
+
+def _ruled(judged: Sequence[tuple[Candidate, str]]) -> Iterator[Ruled]:
+    """What a framework refuses; a degree as a whole where it refuses all of it for one reason."""
+    groups: dict[tuple[int, int], list[tuple[Candidate, str]]] = {}
+    for one, why in judged:
+        groups.setdefault((one.tp, one.ulysses), []).append((one, why))
+    for (tp, ulysses), group in groups.items():
+        reasons = {why for _, why in group}
+        if (tp, ulysses) != (1, 1) and len(reasons) == 1:
+            names = [f"tp {tp}"] * (tp > 1) + [f"ulysses {ulysses}"] * (ulysses > 1)
+            found = [(", ".join(names), next(iter(reasons)))]
+        else:
+            found = [(name_of(one), why) for one, why in group]
+        yield from (Ruled(name, why) for name, why in found if why)
 
 
 def weighed(job: Job, candidates: Iterable[Candidate]) -> tuple[Weighed, ...]:

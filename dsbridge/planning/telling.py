@@ -101,6 +101,7 @@ def _layout(one: Weighed, given: Weighed | None) -> dict[str, Any]:
             "inside_node_bytes": round(moved.inside),
             "between_nodes_bytes": round(moved.between),
             "pcie_bytes": round(moved.pcie),
+            "unmeasured": list(moved.unmeasured),
         },
         "step_time": {name: _range(part) for name, part in time._asdict().items()},
         "reasons": list(one.reasons),
