@@ -11,6 +11,7 @@ import argparse
 import gc
 import importlib
 import importlib.metadata
+import importlib.util
 import json
 import os
 import sys
@@ -23,8 +24,14 @@ from conformance.planner.cases import cases
 from conformance.planner.ranks import run_all
 
 PACKAGES = ("deepspeed", "torch", "transformers")
+QUANTISING = ("bitsandbytes", "peft")
 # imported before the forks, so that no case pays for it
 WARM = ("deepspeed.runtime.engine", "torch._dynamo", "transformers.models.llama.modeling_llama")
+
+
+def quantises() -> bool:
+    """Whether this environment has what packs weights."""
+    return all(importlib.util.find_spec(name) for name in QUANTISING)
 
 
 def warm() -> None:
@@ -34,7 +41,7 @@ def warm() -> None:
     import torch
 
     torch.set_num_threads(1)
-    for name in WARM:
+    for name in WARM + (QUANTISING if quantises() else ()):
         importlib.import_module(name)
     # DeepSpeed has an all-reduce of its own for ranks that share memory, which a GPU has not: the calls
     # must go the way they go there. And nothing is compiled, so no rank waits for a compiler.
@@ -46,7 +53,8 @@ def warm() -> None:
 
 def measured(case: dict[str, Any], env: str, seen: dict[str, Any]) -> dict[str, Any]:
     """The line of a case."""
-    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    packages = PACKAGES + (QUANTISING if "quantised" in case else ())
+    versions = {name: importlib.metadata.version(name) for name in packages}
     line = {"id": case["id"], "case": case, "env": env, "versions": versions}
     if "error" in seen:
         return {**line, "error": seen["error"]}
@@ -89,6 +97,9 @@ def main() -> int:
     options = parser.parse_args()
     warm()
     chosen = [case for case in cases() if options.case in case["id"]]
+    if not quantises():
+        print("without bitsandbytes and PEFT: no quantised case", flush=True)
+        chosen = [case for case in chosen if "quantised" not in case]
     if options.exactly:
         chosen = [case for case in chosen if case["id"] == options.exactly]
     recorded, differ, started = recording.read(options.env), 0, time.monotonic()

@@ -142,9 +142,39 @@ def limits() -> Iterator[Case]:
     yield row("llama-z3-persistent-reentrant-w2", 3, **wide, **ways["-reentrant"], zero=keep)
 
 
+def quantised() -> Iterator[Case]:
+    """A tiny Llama whose base bitsandbytes has packed into 4 bits, with LoRA on all of it."""
+    base: Case = {"model": "llama", "bucket": 100000, "llama": {"hidden": 24, "inner": 41}}
+    bf16 = {"quantised": {"storage": "bfloat16"}}
+    reentrant = {"checkpointing": True, "reentrant": True}
+    for storage in ("uint8", "bfloat16"):
+        packed = {**base, "quantised": {"storage": storage}}
+        for stage in (0, 2, 3):
+            yield row(f"llama-nf4-z{stage}-{storage}-g1-w2", stage, **packed)
+            yield row(f"llama-nf4-z{stage}-{storage}-g4-w4", stage, g=4, world=4, **packed)
+        z3 = f"llama-nf4-z3-{storage}"
+        yield row(f"{z3}-checkpointing-w2", 3, checkpointing=True, **packed)
+        yield row(f"{z3}-reentrant-w2", 3, **reentrant, **packed)
+        yield row(f"{z3}-tiny-live-w2", 3, zero=TINY_LIVE, **packed)
+        yield row(f"{z3}-tiny-live-checkpointing-w2", 3, zero=TINY_LIVE, checkpointing=True, **packed)
+        yield row(f"{z3}-tiny-live-reentrant-w2", 3, zero=TINY_LIVE, **reentrant, **packed)
+        keep = {"stage3_param_persistence_threshold": 150}
+        yield row(f"{z3}-persistent-g4-w2", 3, zero=keep, g=4, **packed)
+        param = {"offload_param": {"device": "cpu", "pin_memory": True}}
+        yield row(f"{z3}-offload-param-w2", 3, zero=param, **packed)
+        hpz = {"zero_hpz_partition_size": 2}
+        yield row(f"{z3}-hpz-g2-w4", 3, zero=hpz, g=2, world=4, **packed)
+    single = {"quantised": {"storage": "bfloat16", "double": False}}
+    yield row("llama-nf4-single-z3-w2", 3, **base, **single)
+    zero = {"stage3_max_live_parameters": 5000, "stage3_max_reuse_distance": 2000}
+    zero["stage3_prefetch_bucket_size"] = 1500
+    for way, more in {"": {}, "-reentrant": reentrant, "-checkpointing": {"checkpointing": True}}.items():
+        yield row(f"llama-nf4-z3-limits{way}-w2", 3, zero=zero, **base, **bf16, **more)
+
+
 def cases() -> list[Case]:
     """All of them, each id once."""
-    found = [*states(), *offloads(), *switches(), *llamas(), *limits()]
+    found = [*states(), *offloads(), *switches(), *llamas(), *limits(), *quantised()]
     ids = [case["id"] for case in found]
     assert len(ids) == len(set(ids)), sorted(i for i in ids if ids.count(i) > 1)
     return found

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from conformance.planner import models, walking
+from conformance.planner import models, quantised, walking
 from conformance.planner.spy import Spy
 
 STEPS = 3
@@ -49,6 +49,7 @@ class Rank:
         self.mpu = self._ulysses(case)
         self.before = walking.alive()
         self.moments: dict[str, Any] = {}
+        self.losses: list[float] = []
         self.engine, model = self._engine(deepspeed)
         self.model = model
 
@@ -80,6 +81,7 @@ class Rank:
     def _engine(self, deepspeed: Any) -> tuple[Any, Any]:
         case, ds = self.case, config(self.case)
         model = models.build(case)
+        self.packed = quantised.packed(model)
         self.sizes = [[p.numel(), p.requires_grad] for p in model.parameters()]
         if case.get("tp") and not hasattr(deepspeed.DeepSpeedEngine, "_apply_autotp_partitioning"):
             # before 0.19 the model is cut first; releases that cannot do it have no such function
@@ -136,6 +138,9 @@ class Rank:
                 boundary = micro == self.case["g"] - 1
                 self.spy.phase = f"forward {micro + 1}"
                 loss = self._loss(dtype)
+                if last and self.case.get("quantised"):
+                    self.look("after forward")
+                    self.losses.append(loss.item())
                 self.spy.phase = f"backward {micro + 1}"
                 self.engine.backward(loss)
                 del loss
@@ -174,6 +179,8 @@ class Rank:
         }
         if not self.case.get("tp"):
             del answer["local_sizes"]  # only tensor parallelism changes them
+        if self.losses:
+            answer |= {"losses": self.losses, "packed": self.packed}
         if moved[-1] != moved[-2]:
             answer["moved"]["before"] = moved[-2]
         return answer

@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from conformance.planner import quantised
+
 # width, inner width, layers: two sizes tell what grows with the model from what does not
 STACKS = {"small": (7, 13, 3), "large": (17, 29, 3)}
 TOKENS = 8
@@ -94,6 +96,8 @@ class Llama(torch.nn.Module):
 def build(case: dict[str, Any]) -> torch.nn.Module:
     """The model of a case, the same on every rank."""
     torch.manual_seed(1)
+    if case.get("quantised"):
+        return quantised.build(case, Llama(case).model)
     if case["model"] in STACKS:
         return Stack(case["model"], case.get("rank", 0), case.get("checkpointing", False))
     holder = Llama(case)

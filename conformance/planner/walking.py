@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from conformance.planner import quantised
+
 STAGE3 = "_DeepSpeedZeroOptimizer_Stage3__"
 # attributes of DeepSpeed's optimizers, by what they hold
 PARTS = {
@@ -96,6 +98,7 @@ class Walk:
         self.claim("secondary", (copy for copy in copies if copy is not None))
         gathered = "gathered" if hasattr(params[0], "ds_tensor") else "parameters"
         self.claim(gathered, (p.data for p in params))
+        self.claim("scales", quantised.scales(self.engine.module))
         masters = list(self.attributes(optimizer, PARTS["master"]))
         self.claim("master", masters)
         self.claim("master_gradients", (m.grad for m in masters if m.grad is not None))
