@@ -12,6 +12,7 @@ from dsbridge.planner.job import Job
 from dsbridge.planner.layout import RECOMPUTE_OWNED, Release
 from dsbridge.planner.parameters import Parameter, parameters
 from dsbridge.planner.shape import ModelShape
+from dsbridge.planner.states import BYTES
 from dsbridge.planner.tuning import Freeze, Lora
 from dsbridge.planner.turns import NON_REENTRANT, REENTRANT, STAYING, decoder, turns
 
@@ -19,12 +20,15 @@ from dsbridge.planner.turns import NON_REENTRANT, REENTRANT, STAYING, decoder, t
 class Gathers(NamedTuple):
     """again: sizes of the parameters that are gathered more than once in a micro-step, each as often as it is
     once more. calls: collectives of a micro-step. most, turning: elements of parameters that are gathered
-    at one time, and when the backward pass begins, without those that always are."""
+    at one time, and when the backward pass begins, without those that always are. packed, packed_turning: as
+    again and turning, of the 4-bit weights alone; again has only the others, turning has both."""
 
     again: tuple[int, ...]
     calls: int
     most: int
     turning: int
+    packed: tuple[int, ...] = ()
+    packed_turning: int = 0
 
 
 def gathers(job: Job, candidate: Candidate) -> Gathers:
@@ -40,6 +44,7 @@ def gathers(job: Job, candidate: Candidate) -> Gathers:
         STAYING if candidate.checkpointing == NONE else kind,
         Limits(knobs.live, knobs.reuse, knobs.prefetch),
         knobs.persistence,
+        BYTES[job.dtype],
     )
 
 
@@ -53,11 +58,13 @@ def _played(
     checkpointing: str,
     limits: Limits,
     persistence: int,
+    itemsize: int,
 ) -> Gathers:
     every = parameters(shape, method, scheme, tp, release)
     # Transformers, PEFT or the framework make the embedded tokens need a gradient as soon as layers are
     # checkpointed
-    return played(shape, every, checkpointing, limits, persistence, release, flowing=checkpointing != STAYING)
+    flowing = checkpointing != STAYING
+    return played(shape, every, checkpointing, limits, persistence, release, flowing=flowing, itemsize=itemsize)
 
 
 def played(
@@ -69,14 +76,26 @@ def played(
     release: Release,
     *,
     flowing: bool,
+    itemsize: int = 2,
 ) -> Gathers:
-    """Of these parameters; flowing: the embedded tokens need a gradient in any case."""
-    sizes = [one.size for one in every]
+    """Of these parameters; flowing: the embedded tokens need a gradient in any case; itemsize: bytes of an
+    element of packed weights."""
+    sizes = [one.elements(itemsize) for one in every]
     always = frozenset(place for place, size in enumerate(sizes) if size <= persistence)
     owned = release >= RECOMPUTE_OWNED
     frozen = frozenset(place for place, one in enumerate(every) if owned and not one.trainable)
     hooks = list(turns(decoder(shape, every, flowing=flowing), checkpointing))
     coordinator = Coordinator(hooks, sizes, always, frozen, limits)
     times = coordinator.run()
-    again = [size for size, count in zip(sizes, times, strict=True) for _ in range(count - 1)]
-    return Gathers(tuple(again), coordinator.calls, coordinator.most, max(0, coordinator.turning))
+    again: dict[bool, list[int]] = {False: [], True: []}
+    for one, size, count in zip(every, sizes, times, strict=True):
+        again[bool(one.packed)] += [size] * (count - 1)
+    turned = sum(sizes[place] for place in coordinator.turned - always if every[place].packed)
+    return Gathers(
+        tuple(again[False]),
+        coordinator.calls,
+        coordinator.most,
+        max(0, coordinator.turning),
+        tuple(again[True]),
+        turned,
+    )

@@ -10,6 +10,7 @@ from dsbridge.planner.candidate import CPU, FULL, NONE, NOWHERE, NVME, Candidate
 from dsbridge.planner.errors import PlanError
 from dsbridge.planner.job import Job
 from dsbridge.planner.layout import AUTOTP, ULYSSES
+from dsbridge.planner.quantised import FOUR_BIT
 
 STAGES = (0, 1, 2, 3)
 # (optimizer, parameters) in the order of DeepSpeed's guide: what slows least first
@@ -136,12 +137,12 @@ def against_stage(job: Job, stage: int, tp: int) -> str:
     """Why a stage cannot be had with a tensor-parallel degree; "" where it can."""
     if stage == 3 and tp > 1:
         return "AutoTP is for stages 0 to 2: DeepSpeed refuses stage 3, or has not validated it"
-    if stage == 3 and job.scheme:
-        return "what stage 3 moves of a quantised model was not measured"
+    if stage == 3 and job.scheme and job.scheme not in FOUR_BIT:
+        return f"what stage 3 does with weights quantised as {job.scheme} was not measured; 4 bits of bitsandbytes were"
     return ""
 
 
-def against_offload(stage: int, optimizer: str, param: str) -> str:
+def against_offload(stage: int, optimizer: str, param: str, scheme: str = "") -> str:
     """Why a stage has no such offload; "" where it has."""
     if optimizer != NOWHERE and stage == 0:
         return "stage 0 offloads nothing"
@@ -149,6 +150,8 @@ def against_offload(stage: int, optimizer: str, param: str) -> str:
         return "NVMe takes the optimizer of stage 3 alone"
     if param != NOWHERE and stage < 3:
         return "parameters are offloaded by stage 3 alone"
+    if param == NVME and scheme:
+        return "quantised weights on NVMe were not measured"
     return ""
 
 
@@ -177,7 +180,7 @@ def _sharded(job: Job, wanted: Wanted, tp: int, ulysses: int, out: list[Ruled]) 
             out.append(Ruled(f"stage {stage} with tp" if tp > 1 else f"stage {stage}", why))
             continue
         for optimizer, param in _offloads(wanted):
-            if why := against_offload(stage, optimizer, param):
+            if why := against_offload(stage, optimizer, param, job.scheme):
                 if wanted.offload_optimizer or wanted.offload_param:
                     out.append(Ruled(f"stage {stage}", why))
                 continue

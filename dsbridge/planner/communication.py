@@ -27,7 +27,7 @@ LAST, OTHER, UPDATE = "last", "other", "step"
 # the phases of a step, by when they come
 PHASES = ((FORWARD, LAST), (BOUNDARY, LAST), (LATER, OTHER), (NOT_BOUNDARY, OTHER), (STEP, UPDATE))
 QUANTISED = "ZeRO++'s quantised collectives"
-PACKED = "stage 3 gathers quantised weights: those bytes are not counted, they were not measured"
+PACKED = "what stage 3 gathers of weights quantised in this way was not measured, and is not counted"
 Elements = Mapping[tuple[str, str, str], int]
 
 
@@ -129,7 +129,7 @@ def _data_parallel(job: Job, candidate: Candidate) -> Kept:
     played = gathers(job, candidate) if candidate.stage == 3 else Gathers((), 0, 0, 0)
     hpz = min(knobs.hpz, layout.ranks)
     moved = traffic.model_states(
-        layout, per_owner=knobs.per_owner, gathering=traffic.Gathering(played.again, hpz)
+        layout, per_owner=knobs.per_owner, gathering=traffic.Gathering(played.again, hpz, played.packed)
     )
     if layout.ranks == 1:
         moved = traffic.nothing()
@@ -157,9 +157,9 @@ def _data_parallel(job: Job, candidate: Candidate) -> Kept:
             _put(job, elements, wires, (name, "all_to_all", "int8"), count, group, when, 1.0)
     once, again = (Part(elements, tuple(wires)) for elements, wires in (parts[False], parts[True]))
     told: tuple[str, ...] = (QUANTISED,) if quantised else ()
-    if candidate.stage == 3 and job.scheme:
+    if candidate.stage == 3 and job.scheme and not layout.packed:
         told += (PACKED,)
-    return Kept(once, again, moves(layout, candidate, played.again), told)
+    return Kept(once, again, moves(layout, candidate, played.again + played.packed), told)
 
 
 def _quantised_groups(job: Job, payload: tuple[int, int] | None) -> list[tuple[str, Group, int]]:

@@ -66,6 +66,7 @@ class Coordinator:
         self.fetched_for = [-1] * len(sizes)
         self.step = self.live = self.most = self.calls = 0
         self.turning = -1  # elements gathered when the backward pass begins
+        self.turned: frozenset[int] = frozenset()  # and whose
         self.gathered = set(always)
         self.users: list[set[str]] = [set() for _ in sizes]
         self.running: dict[str, None] = {}  # modules whose backward pass has begun and not ended
@@ -96,6 +97,7 @@ class Coordinator:
             self.running[turn.module] = None
             if self.turning < 0:
                 self.turning = self.live
+                self.turned = frozenset(self.gathered)
         self.gather([p for p in turn.parameters if p not in self.gathered])
         for place in turn.parameters:
             self.users[place].add(turn.module)

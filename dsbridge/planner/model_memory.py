@@ -8,7 +8,7 @@ from dsbridge.planner import states
 from dsbridge.planner.candidate import NOWHERE, NVME, Candidate
 from dsbridge.planner.job import Job
 from dsbridge.planner.layout import Layout
-from dsbridge.planner.parameters import layout, packed_bytes
+from dsbridge.planner.parameters import layout, packed_bytes, packed_weights
 from dsbridge.planner.terms import Formula, Term
 
 _MEASURED = "measured: tests/recorded/planner/measured, dsbridge/planner/states.py"
@@ -27,9 +27,12 @@ NAMES = {
 }
 FORMULAS = {part: Formula(text, _MEASURED) for part, (_, text) in NAMES.items()}
 PACKED = Formula(
-    "quantised weights with their scales, whole on each rank; with stage 3 split where the packed "
-    "dtype lets it",
-    "dsbridge/planner/quantised.py; the split is an estimate",
+    "quantised weights; stage 3 splits 4-bit ones by parameter, like any other",
+    _MEASURED + "; tests/recorded/planner/quantised.json",
+)
+SCALES = Formula(
+    "what unpacks quantised weights: no parameters, so whole on each rank in every stage",
+    PACKED.source,
 )
 SECONDARY = Formula(
     "a second copy of the parameters split among zero_hpz_partition_size ranks",
@@ -76,12 +79,21 @@ def fullest(told: Layout) -> int:
 def placed(job: Job, candidate: Candidate) -> dict[str, Placed]:
     """Every moment of states.MOMENTS: what is where."""
     told = layout(job, candidate)
-    packed = _packed(job, candidate)
+    always = _always(job, candidate)
+    # packed weights are told by themselves, where the other parameters are
+    packed = packed_weights(job, candidate.tp)
+    if told.packed:
+        packed = states.BYTES[told.storage] * states.packed(told)
     found = {}
     for moment, parts in states.held(told, fullest(told)).items():
-        gpu, host = list(packed), []
+        gpu, host = list(always), []
         for part, by_dtype in parts.items():
             total = sum(states.BYTES[dtype] * count for dtype, count in by_dtype.items())
+            if part == "parameters" and packed:
+                total -= packed if told.packed else 0
+                own, there = _split(part, packed, told, candidate)
+                gpu += [Term("quantised weights", own, PACKED)] if own else []
+                host += [Term("quantised weights", there, PACKED)] if there else []
             own, there = _split(part, total, told, candidate)
             gpu += [_term(part, own)] if own else []
             host += [_term(part, there)] if there else []
@@ -93,15 +105,15 @@ def _term(part: str, size: float) -> Term:
     return Term(NAMES[part][0], size, FORMULAS[part])
 
 
-def _packed(job: Job, candidate: Candidate) -> list[Term]:
+def _always(job: Job, candidate: Candidate) -> list[Term]:
+    """On the GPU at every moment."""
     terms = []
-    if size := packed_bytes(job, candidate.tp):
-        ranks = candidate.sharding(job.cluster.world) if candidate.stage == 3 else 1
-        terms.append(Term("quantised weights", size / ranks, PACKED, size / ranks, size))
+    if size := packed_bytes(job, candidate.tp) - packed_weights(job, candidate.tp):
+        terms.append(Term("scales of quantised weights", size, SCALES))
     knobs = candidate.knobs
     if candidate.stage == 3 and knobs.hpz > 1:
         told = layout(job, candidate)
-        whole = sum(told.trainable) + sum(told.frozen)
+        whole = sum(told.trainable) + sum(told.frozen) + sum(told.packed)
         terms.append(Term("second copy (hpZ)", states.BYTES[told.dtype] * whole / knobs.hpz, SECONDARY))
     return terms
 

@@ -12,18 +12,25 @@ from dsbridge.planner.candidate import NOWHERE, Candidate
 from dsbridge.planner.job import Job
 from dsbridge.planner.layout import Layout, Release
 from dsbridge.planner.modules import Module
-from dsbridge.planner.quantised import SCHEMES, quantisable
+from dsbridge.planner.quantised import FOUR_BIT, SCHEMES, quantisable
 from dsbridge.planner.shape import ModelShape
+from dsbridge.planner.states import BYTES
 from dsbridge.planner.tuning import Freeze, Lora, adapters, trains
 
 
 class Parameter(NamedTuple):
-    """size: elements on the fullest rank; packed: bytes of a quantised one, else 0."""
+    """size: elements on the fullest rank; packed: bytes of a quantised one with its scales, else 0; scales: those
+    alone."""
 
     name: str
     size: int
     trainable: bool
     packed: int = 0
+    scales: int = 0
+
+    def elements(self, itemsize: int) -> int:
+        """What ZeRO-3 counts: of a packed one, elements of the dtype that it is stored in."""
+        return (self.packed - self.scales) // itemsize if self.packed else self.size
 
 
 def in_order(shape: ModelShape) -> Iterator[tuple[str, Module]]:
@@ -53,26 +60,33 @@ def parameters(
             full = f"{name}.{weight}"
             count = prod(slicing.sliced(shape, module, weight, size, tp, release))
             trainable = trains(shape, method, full, weight)
-            held = _packed(module, scheme) if packed and weight == "weight" else 0
-            found.append(Parameter(full, count, trainable and not held, held))
+            if packed and weight == "weight":
+                assert module.matrix is not None  # quantisable
+                held = SCHEMES[scheme](*module.matrix)
+                found.append(Parameter(full, count, False, held.weights + held.scales, held.scales))
+            else:
+                found.append(Parameter(full, count, trainable))
         if isinstance(method, Lora):
             found += [Parameter(full, size, True) for full, size in adapters(shape, method, name, module)]
     return tuple(found)
 
 
-def _packed(module: Module, scheme: str) -> int:
-    assert module.matrix is not None  # quantisable
-    weights, scales = SCHEMES[scheme](*module.matrix)
-    return weights + scales
+class _Sizes(NamedTuple):
+    trainable: tuple[int, ...]
+    frozen: tuple[int, ...]
+    packed: tuple[int, ...]
 
 
 @cache
 def _sizes(
-    shape: ModelShape, method: Lora | Freeze | None, scheme: str, tp: int, release: Release
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    shape: ModelShape, method: Lora | Freeze | None, scheme: str, tp: int, release: Release, itemsize: int
+) -> _Sizes:
     every = parameters(shape, method, scheme, tp, release)
-    trainable = tuple(one.size for one in every if one.trainable)
-    return trainable, tuple(one.size for one in every if not one.trainable and not one.packed)
+    return _Sizes(
+        tuple(one.size for one in every if one.trainable),
+        tuple(one.size for one in every if not one.trainable and not one.packed),
+        tuple(one.elements(itemsize) for one in every if one.packed) if scheme in FOUR_BIT else (),
+    )
 
 
 def packed_bytes(job: Job, tp: int = 1) -> int:
@@ -80,9 +94,18 @@ def packed_bytes(job: Job, tp: int = 1) -> int:
     return sum(one.packed for one in parameters(job.shape, job.method, job.scheme, tp, job.deepspeed))
 
 
+def packed_weights(job: Job, tp: int = 1) -> int:
+    """The same without scales."""
+    every = parameters(job.shape, job.method, job.scheme, tp, job.deepspeed)
+    return sum(one.packed - one.scales for one in every)
+
+
 def layout(job: Job, candidate: Candidate) -> Layout:
     """What decides the model states of a rank: `states.held` and `traffic.model_states` take it."""
-    trainable, frozen = _sizes(job.shape, job.method, job.scheme, candidate.tp, job.deepspeed)
+    # weights are stored in the model's dtype, as LLaMA-Factory does it and our scripts for the Trainer
+    trainable, frozen, packed = _sizes(
+        job.shape, job.method, job.scheme, candidate.tp, job.deepspeed, BYTES[job.dtype]
+    )
     knobs = candidate.knobs
     return Layout(
         stage=candidate.stage,
@@ -104,4 +127,6 @@ def layout(job: Job, candidate: Candidate) -> Layout:
         communicated="float32" if candidate.ulysses > 1 else "",
         first=trainable[:1],
         deepspeed=job.deepspeed,
+        packed=packed,
+        storage=job.dtype if packed else "",
     )

@@ -83,6 +83,10 @@ SCHEMES: dict[str, Callable[[int, int], Packed]] = {
 }
 
 
+# those that bitsandbytes packs two to a byte: what ZeRO-3 does with them was measured
+FOUR_BIT = ("nf4", "nf4-single", "fp4", "fp4-single")
+
+
 def quantised(shape: ModelShape, scheme: str = "nf4", kept_type: int = 2) -> Quantised:
     """Bytes of the model under a scheme; what is not quantised takes `kept_type` bytes a parameter."""
     if scheme not in SCHEMES:

@@ -8,6 +8,7 @@ overflow) are left out.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from dsbridge.planner import layout as releases
@@ -48,8 +49,12 @@ def sharded(sizes: Iterable[int], ranks: int) -> int:
 
 def persistent(layout: Layout) -> int:
     """Elements of parameters that stage 3 leaves whole: those below `stage3_param_persistence_threshold`."""
-    every = (*layout.trainable, *layout.frozen)
-    return layout.ranks * sharded((n for n in every if n <= layout.persistence), layout.ranks)
+    return small((*layout.trainable, *layout.frozen), layout)
+
+
+def small(sizes: Iterable[int], layout: Layout) -> int:
+    """Elements of those below the threshold, padding included."""
+    return layout.ranks * sharded((n for n in sizes if n <= layout.persistence), layout.ranks)
 
 
 def touched(layout: Layout, rank: int) -> int:
@@ -158,7 +163,6 @@ def partitioned(layout: Layout, rank: int) -> dict[str, Held]:
 def sharded_parameters(layout: Layout) -> dict[str, Held]:
     """Stage 3: all by parameter. The bucket and the gradients' buffer live as long as the engine does."""
     part = sharded(layout.trainable, layout.ranks)
-    kept = persistent(layout)
     base: Held = {
         "parameters": {layout.dtype: part + sharded(layout.frozen, layout.ranks)},
         "master": {layout.masters: part},
@@ -167,11 +171,8 @@ def sharded_parameters(layout: Layout) -> dict[str, Held]:
     if layout.contiguous:
         base["buckets"] = {layout.communicated or layout.dtype: layout.bucket}
     steady: Held = {**base, "states": {layout.moments: 2 * part}}
-    whole_again: Held = {"gathered": {layout.dtype: kept}} if kept else {}
-    after = {**steady, **whole_again}
-    busy = dict(after)
-    if lingering(layout):
-        busy["gathered"] = {layout.dtype: kept + sum(lingering(layout))}
+    after = {**steady, **gathered(layout)}
+    busy = {**steady, **gathered(layout, sum(lingering(layout)))}
     upcast = largest_sub_group(layout)
     if layout.offload_optimizer:
         for parts in (base, steady, after, busy):
@@ -184,6 +185,13 @@ def sharded_parameters(layout: Layout) -> dict[str, Held]:
         STEPPING: {**steady, "master_gradients": {layout.masters: upcast}},
         BETWEEN: after,
     }
+
+
+def gathered(layout: Layout, more: int = 0) -> Held:
+    """What stage 3 has whole when no module runs."""
+    kept = Counter({layout.dtype: persistent(layout) + more})
+    kept[layout.storage] += small(layout.packed, layout)
+    return {"gathered": dict(+kept)} if +kept else {}
 
 
 def lingering(layout: Layout) -> tuple[int, ...]:
@@ -236,8 +244,24 @@ def offloaded(layout: Layout, rank: int) -> dict[str, Held]:
     return found
 
 
+def packed(layout: Layout) -> int:
+    """Elements of packed weights on a rank: stage 3 splits them like any other parameter. Their scales are no
+    parameters and stay whole."""
+    return sharded(layout.packed, layout.ranks) if layout.stage == 3 else sum(layout.packed)
+
+
 def held(layout: Layout, rank: int = 0) -> dict[str, Held]:
     """Moment to part to dtype to elements, on one rank, GPU and host together."""
+    found, own = _held(layout, rank), packed(layout)
+    if not own:
+        return found
+    return {
+        moment: {**parts, "parameters": dict(Counter(parts["parameters"]) + Counter({layout.storage: own}))}
+        for moment, parts in found.items()
+    }
+
+
+def _held(layout: Layout, rank: int) -> dict[str, Held]:
     if layout.unsharded:
         return whole(layout)
     if layout.kept_in_full:

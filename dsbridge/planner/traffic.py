@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from dsbridge.planner.layout import CUTS_HEAD, NEWEST, Layout, Release
-from dsbridge.planner.states import flat, lingering, sharded
+from dsbridge.planner.states import flat, lingering, sharded, small
 
 FORWARD, LATER = "forward", "forward, later micro-steps"
 NOT_BOUNDARY, BOUNDARY, STEP = "backward, not boundary", "backward, boundary", "step"
@@ -26,10 +26,11 @@ Moved = dict[str, Counter[tuple[str, str, int]]]  # phase; kind, dtype and ranks
 class Gathering(NamedTuple):
     """How stage 3 fetches. again: sizes of the parameters that a micro-step gathers a second time, which
     are none while the model is below `stage3_max_reuse_distance` (`coordinator` plays it through). hpz: ranks
-    that share a second copy (`zero_hpz_partition_size`)."""
+    that share a second copy (`zero_hpz_partition_size`). packed: as again, of the 4-bit weights."""
 
     again: tuple[int, ...] = ()
     hpz: int = 1
+    packed: tuple[int, ...] = ()
 
 
 class Tokens(NamedTuple):
@@ -102,9 +103,21 @@ def parameters(layout: Layout, communicated: str, gathering: Gathering) -> Moved
     for phase in (NOT_BOUNDARY, BOUNDARY):
         moved[phase]["reduce_scatter", communicated, layout.ranks] = scattered
         moved[phase][near] = whole(gathering.again, layout)
-    small = [n for n in every if n <= layout.persistence]
-    moved[STEP][key] = layout.ranks * sharded(small, layout.ranks)
+    moved[STEP][key] = small(every, layout)
+    if layout.packed:
+        _packed(moved, layout, gathering)
     return moved
+
+
+def _packed(moved: Moved, layout: Layout, gathering: Gathering) -> None:
+    """4-bit weights travel like other frozen ones, in the dtype that they are stored in."""
+    key = ("all_gather", layout.storage, layout.ranks)
+    near = ("all_gather", layout.storage, gathering.hpz) if gathering.hpz > 1 else key
+    for phase in (FORWARD, LATER):
+        moved[phase][near] += whole(layout.packed, layout)
+    for phase in (NOT_BOUNDARY, BOUNDARY):
+        moved[phase][near] += whole(gathering.packed, layout)
+    moved[STEP][key] += small(layout.packed, layout)
 
 
 def model_states(layout: Layout, *, per_owner: bool = False, gathering: Gathering | None = None) -> Moved:

@@ -51,7 +51,8 @@ def moves(layout: Layout, candidate: Candidate, again: tuple[int, ...]) -> Moves
         if candidate.offload_optimizer == NVME:
             disk_once = float(SWAPPED * part * high)
     if candidate.offload_param != NOWHERE:
-        every = (*layout.trainable, *layout.frozen, *again)
+        # packed weights are stored in the model's dtype
+        every = (*layout.trainable, *layout.frozen, *layout.packed, *again)
         gathered = float(sharded((n for n in every if n > layout.persistence), layout.ranks) * low)
         each += gathered
         if candidate.offload_param == NVME:

@@ -33,8 +33,7 @@ def decoder(shape: ModelShape, parameters: Sequence[Parameter], *, flowing: bool
     with `enable_input_require_grads`."""
     places: dict[str, list[int]] = {}
     for place, one in enumerate(parameters):
-        if not one.packed:
-            places.setdefault(_owner(one.name), []).append(place)
+        places.setdefault(_owner(one.name), []).append(place)
     learns = {place for place, one in enumerate(parameters) if one.trainable}
     inside = f"{shape.prefix}."
     first = {module.name for module in shape.outside if module.part in ("embedding", "positions")}
@@ -57,7 +56,11 @@ def decoder(shape: ModelShape, parameters: Sequence[Parameter], *, flowing: bool
         flow = calls[-1].needs
     head = calls[-1:] if behind else []
     inner = Node("decoder", (), tuple(calls[: len(calls) - len(head)]), flows=False)
-    return Node("model", (), (inner, *head), flows=False)
+    model = Node("model", (), (inner, *head), flows=False)
+    if not any(".lora_" in one.name for one in parameters):
+        return model
+    # PEFT's own model stands around its tuner, and that around the model
+    return Node("peft", (), (Node("tuner", (), (model,), flows=False),), flows=False)
 
 
 def node_places(node: Node) -> Iterator[tuple[int, ...]]:
@@ -83,13 +86,18 @@ def _layer(layer: str, own: dict[str, tuple[int, ...]], learns: set[int], *, flo
     calls: list[Node] = []
     turn: list[list[str]] = [norms[:1], *blocks[:1], *([norm] for norm in norms[1:]), *blocks[1:]]
     for names in filter(None, turn):
-        leaves = [Node(name, own[name], (), flow, flow or bool(learns & {*own[name]})) for name in names]
+        groups = [list(group) for _, group in groupby(names, lambda name: name.partition(".lora_")[0])]
+        leaves = [_linear(group, own, learns, flow=flow) for group in groups]
         any_needs = any(leaf.needs for leaf in leaves)
         if names[0] in norms:
             calls += leaves
         else:
             # what ends a block is fed by all before it
-            leaves[-1] = leaves[-1]._replace(flows=any_needs, needs=any_needs)
+            if leaves[-1].children:
+                fed = flow or any(leaf.needs for leaf in leaves[:-1])
+                leaves[-1] = _linear(groups[-1], own, learns, flow=fed)
+            else:
+                leaves[-1] = leaves[-1]._replace(flows=any_needs, needs=any_needs)
             at = next((i for i, leaf in enumerate(leaves) if leaf.name.endswith("up_proj")), None)
             if at is not None:
                 leaves.insert(at, Node(f"{layer}.act_fn", (), (), leaves[at - 1].needs, leaves[at - 1].needs))
@@ -97,6 +105,20 @@ def _layer(layer: str, own: dict[str, tuple[int, ...]], learns: set[int], *, flo
             calls.append(Node(block, (), tuple(leaves), flow, any_needs))
         flow = flow or any_needs
     return Node(layer, (), tuple(calls), calls[0].flows, flow, layer=True)
+
+
+def _linear(names: list[str], own: dict[str, tuple[int, ...]], learns: set[int], *, flow: bool) -> Node:
+    """A module, or one that PEFT has put adapters beside: the base, the dropout, and the two matrices in a row."""
+    first, *adapters = names
+    plain = Node(first, own[first], (), flow, flow or bool(learns & {*own[first]}))
+    if not adapters:
+        return plain
+    calls = [plain._replace(name=f"{first}.base_layer"), Node(f"{first}.lora_dropout", (), (), flow, flow)]
+    for name in adapters:
+        calls.append(Node(name, own[name], (), calls[-1].needs))
+    # PEFT looks at lora_A.weight.dtype before it runs lora_A, so the first pass registers that matrix with the
+    # module around it (`ZeROOrderedDict`, runtime/zero/parameter_offload.py)
+    return Node(first, own[adapters[0]], tuple(calls), flow)
 
 
 def turns(model: Node, checkpointing: str) -> Iterator[Turn]:

@@ -55,6 +55,9 @@ def asks_fp32(case: dict[str, Any]) -> bool:
 def first(row: dict[str, Any], sizes: list[int]) -> tuple[int, ...]:
     """Parameters of the first module that has gradients: before 0.19 it stays gathered until the step."""
     case = row["case"]
+    if "quantised" in case:
+        # the embedding, or the first matrices of the adapters of queries, keys and values
+        return tuple(sizes[:1] if case.get("checkpointing") else [4 * case["llama"]["hidden"]] * 3)
     again = case.get("checkpointing") and not case.get("reentrant")
     if again and release(row) < CHECKPOINTED_GO:
         return tuple(sizes[:-2])  # all but the last norm and the head, which are not checkpointed
@@ -74,12 +77,15 @@ def layout(row: dict[str, Any], rank: int = 0) -> Layout:
     ds, zero = case.get("ds", {}), case.get("zero", {})
     sizes = of_rank(row["seen"].get("local_sizes", row["seen"]["sizes"]), rank)
     dtype = DTYPES[case["dtype"]]
+    packed = row["seen"].get("packed", ())
     low = ds.get("bf16", {}).get("bf16_master_weights_and_grads", False)
     return Layout(
         stage=case["stage"],
         ranks=case["world"] // case.get("tp", 1),
         trainable=tuple(n for n, trains in sizes if trains),
-        frozen=tuple(n for n, trains in sizes if not trains),
+        frozen=tuple(n for place, (n, trains) in enumerate(sizes) if not trains and place not in packed),
+        packed=tuple(sizes[place][0] for place in packed),
+        storage=case.get("quantised", {}).get("storage", ""),
         dtype=dtype,
         accumulation=case["g"],
         accumulate=DTYPES.get(ds.get("data_types", {}).get("grad_accum_dtype", ""), ""),

@@ -13,6 +13,8 @@ from dsbridge.planner.again import Gathers, played
 from dsbridge.planner.coordinator import Limits
 from dsbridge.planner.layout import CHECKPOINTED_GO, Layout
 from dsbridge.planner.parameters import parameters
+from dsbridge.planner.states import BYTES
+from dsbridge.planner.tuning import ALL_LINEAR, Lora
 from dsbridge.planner.turns import NON_REENTRANT, REENTRANT, STAYING
 from tests.conftest import ROOT
 from tests.planner.measured import ENVIRONMENTS, MEASURED, layout, of_rank, release, rows
@@ -66,7 +68,7 @@ def shape_of(row: dict[str, Any]) -> ModelShape:
         {
             "model_type": "llama",
             "hidden_size": llama.get("hidden", 16),
-            "intermediate_size": 40,
+            "intermediate_size": llama.get("inner", 40),
             "num_hidden_layers": llama.get("layers", 2),
             "num_attention_heads": 4,
             "num_key_value_heads": llama.get("kv_heads", 2),
@@ -86,32 +88,46 @@ def again(row: dict[str, Any]) -> tuple[int, ...]:
     return play(row).again
 
 
+def scheme_of(row: dict[str, Any]) -> str:
+    """How its base is packed."""
+    if "quantised" not in row["case"]:
+        return ""
+    return "nf4" if row["case"]["quantised"].get("double", True) else "nf4-single"
+
+
 def play(row: dict[str, Any]) -> Gathers:
     """A micro-step of stage 3 of a Llama."""
     case, sizes = row["case"], [n for n, _ in row["seen"]["sizes"]]
     zero = case.get("zero", {})
     trains = [one for _, one in row["seen"]["sizes"]]
-    plain = parameters(shape_of(row), None, "", 1, release(row))
-    assert [one.size for one in plain] == sizes
+    scheme, storage = scheme_of(row), case.get("quantised", {}).get("storage", "bfloat16")
+    method = Lora(4, targets=ALL_LINEAR) if scheme else None
+    plain = parameters(shape_of(row), method, scheme, 1, release(row))
+    assert [one.elements(BYTES[storage]) for one in plain] == sizes
     every = tuple(one._replace(trainable=learns) for one, learns in zip(plain, trains, strict=True))
+    assert not scheme or every == plain
     kind = (REENTRANT if case.get("reentrant") else NON_REENTRANT) if case.get("checkpointing") else STAYING
     # Transformers 5.23 lets gradients into a checkpointed model by itself; the cases with a reentrant one
     # ask for it
     flowing = kind == REENTRANT or (kind == NON_REENTRANT and row["versions"]["transformers"] == "5.23.0")
+    flowing = flowing or bool(scheme and kind)
     limits = Limits(
         zero.get("stage3_max_live_parameters", 1_000_000_000),
         zero.get("stage3_max_reuse_distance", 1_000_000_000),
         zero.get("stage3_prefetch_bucket_size", 50_000_000),
     )
     threshold = zero["stage3_param_persistence_threshold"]
-    return played(shape_of(row), every, kind, limits, threshold, release(row), flowing=flowing)
+    return played(
+        shape_of(row), every, kind, limits, threshold, release(row), flowing=flowing, itemsize=BYTES[storage]
+    )
 
 
 def gathering(row: dict[str, Any]) -> traffic.Gathering:
     """What stage 3 fetches."""
     if row["case"]["stage"] < 3 or row["case"].get("tp") or row["case"].get("ulysses"):
         return traffic.Gathering()
-    return traffic.Gathering(again(row), row["case"].get("zero", {}).get("zero_hpz_partition_size", 1))
+    packed = play(row).packed if "quantised" in row["case"] else ()
+    return traffic.Gathering(again(row), row["case"].get("zero", {}).get("zero_hpz_partition_size", 1), packed)
 
 
 def predicted(row: dict[str, Any], wanted: Layout) -> Counter[tuple[str, str, int]]:
