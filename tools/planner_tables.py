@@ -104,7 +104,7 @@ def collectives(tables: list[dict[str, dict[str, Any]]]) -> Iterator[str]:
             continue
         cells = []
         for table in tables:
-            row = table[case]
+            row = table.get(case, {})  # bitsandbytes is not in every environment
             told = sorted(moved(row).items()) if "seen" in row else []
             cells.append("<br>".join(f"{kind} {n}" for kind, n in told) or "-")
         shown = cells if len(set(cells)) > 1 else [*["same"] * (len(cells) - 1), cells[-1]]

@@ -143,7 +143,7 @@ def limits() -> Iterator[Case]:
 
 
 def quantised() -> Iterator[Case]:
-    """A tiny Llama whose base bitsandbytes has packed into 4 bits, with LoRA on all of it."""
+    """A tiny Llama whose base bitsandbytes has packed into 4 or 8 bits, with LoRA on all of it."""
     base: Case = {"model": "llama", "bucket": 100000, "llama": {"hidden": 24, "inner": 41}}
     bf16 = {"quantised": {"storage": "bfloat16"}}
     reentrant = {"checkpointing": True, "reentrant": True}
@@ -164,6 +164,8 @@ def quantised() -> Iterator[Case]:
         yield row(f"{z3}-offload-param-w2", 3, zero=param, **packed)
         hpz = {"zero_hpz_partition_size": 2}
         yield row(f"{z3}-hpz-g2-w4", 3, zero=hpz, g=2, world=4, **packed)
+    for stage in (2, 3):
+        yield row(f"llama-int8-z{stage}-w2", stage, **base, quantised={"storage": "int8"})
     single = {"quantised": {"storage": "bfloat16", "double": False}}
     yield row("llama-nf4-single-z3-w2", 3, **base, **single)
     zero = {"stage3_max_live_parameters": 5000, "stage3_max_reuse_distance": 2000}

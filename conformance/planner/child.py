@@ -101,7 +101,9 @@ class Rank:
 
     def look(self, moment: str, *, whole: bool = True) -> None:
         """Remember what is held now; of several looks at one moment, the fullest."""
-        seen = walking.look(self.engine, self.before, self.pinned, whole=whole)
+        # in the midst of a step memory that was pinned may be another tensor's by now
+        pinned = set[int]() if moment == "after forward" else self.pinned
+        seen = walking.look(self.engine, self.before, pinned, whole=whole)
         if moment not in self.moments or weight(seen) > weight(self.moments[moment]):
             self.moments[moment] = seen
 
@@ -140,7 +142,7 @@ class Rank:
                 loss = self._loss(dtype)
                 if last and self.case.get("quantised"):
                     self.look("after forward")
-                    self.losses.append(loss.item())
+                    self.losses.append(round(loss.item(), 2))
                 self.spy.phase = f"backward {micro + 1}"
                 self.engine.backward(loss)
                 del loss

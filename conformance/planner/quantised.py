@@ -1,4 +1,4 @@
-"""A tiny Llama with a 4-bit base of bitsandbytes and LoRA adapters of PEFT, and what unpacking it takes."""
+"""A tiny Llama with a base packed by bitsandbytes and LoRA adapters of PEFT, and what unpacking it takes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ def build(case: dict[str, Any], model: Any) -> torch.nn.Module:
     from safetensors.torch import save_file
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-    storage = case["quantised"]["storage"]
-    options = BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=case["quantised"].get("double", True),
-        bnb_4bit_compute_dtype=torch.bfloat16,
-        bnb_4bit_quant_storage=getattr(torch, storage),
-    )
+    wanted = case["quantised"]
+    options = BitsAndBytesConfig(load_in_8bit=True)
+    if wanted["storage"] != "int8":
+        options = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=wanted.get("double", True),
+            bnb_4bit_compute_dtype=torch.bfloat16,
+            bnb_4bit_quant_storage=getattr(torch, wanted["storage"]),
+        )
     with tempfile.TemporaryDirectory() as folder:
         # by hand: transformers' own saving writes on the first rank alone
         model.config.to_json_file(Path(folder, "config.json"))
@@ -41,8 +43,10 @@ def build(case: dict[str, Any], model: Any) -> torch.nn.Module:
 
 
 def scales(model: Any) -> Iterator[torch.Tensor]:
-    """All that unpacks the weights."""
+    """All that unpacks the weights; of 8 bits also the copy of them that the module keeps."""
     for module in model.modules():
+        if hasattr(getattr(module, "state", None), "SCB"):
+            yield from (one for one in (module.state.SCB, module.state.CB) if one is not None)
         state = getattr(getattr(module, "weight", None), "quant_state", None)
         if state is None:
             continue
@@ -56,5 +60,5 @@ def packed(model: Any) -> list[int]:
     return [
         place
         for place, weight in enumerate(model.parameters())
-        if getattr(weight, "quant_state", None) is not None
+        if type(weight).__name__ in ("Params4bit", "Int8Params")
     ]

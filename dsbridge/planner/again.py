@@ -64,7 +64,9 @@ def _played(
     # Transformers, PEFT or the framework make the embedded tokens need a gradient as soon as layers are
     # checkpointed
     flowing = checkpointing != STAYING
-    return played(shape, every, checkpointing, limits, persistence, release, flowing=flowing, itemsize=itemsize)
+    return played(
+        shape, every, checkpointing, limits, persistence, release, flowing=flowing, itemsize=itemsize
+    )
 
 
 def played(

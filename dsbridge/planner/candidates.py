@@ -137,8 +137,13 @@ def against_stage(job: Job, stage: int, tp: int) -> str:
     """Why a stage cannot be had with a tensor-parallel degree; "" where it can."""
     if stage == 3 and tp > 1:
         return "AutoTP is for stages 0 to 2: DeepSpeed refuses stage 3, or has not validated it"
+    if stage == 3 and job.scheme == "int8":
+        return (
+            "of 8-bit weights bitsandbytes keeps a whole copy beside what stage 3 splits, and LLaMA-Factory "
+            "refuses them"
+        )
     if stage == 3 and job.scheme and job.scheme not in FOUR_BIT:
-        return f"what stage 3 does with weights quantised as {job.scheme} was not measured; 4 bits of bitsandbytes were"
+        return f"what stage 3 does with weights quantised as {job.scheme} was not measured"
     return ""
 
 

@@ -28,8 +28,8 @@ TURNING = Formula(
     _SOURCE,
 )
 KEPT = Formula(
-    "without checkpointing, and under the kind that is not reentrant, bitsandbytes' MatMul4Bit keeps each gathered "
-    "4-bit weight until its backward pass: all of them are whole when that begins",
+    "without checkpointing, and under the kind that is not reentrant, bitsandbytes' MatMul4Bit keeps each "
+    "gathered 4-bit weight until its backward pass: all of them are whole when that begins",
     "bitsandbytes/autograd/_functions.py (ctx.tensors) of 0.48.2; tests/recorded/planner/measured, "
     "llama-nf4-z3-*-tiny-live-*",
 )

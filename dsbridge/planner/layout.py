@@ -35,7 +35,8 @@ class Layout(NamedTuple):
     the first
     module that gets gradients though its input does not (the embedding, or what stands behind frozen
     ones): the
-    releases before 0.19 keep it gathered from the backward pass to the step. `packed` are the 4-bit weights, all
+    releases before 0.19 keep it gathered from the backward pass to the step. `packed` are the 4-bit
+    weights, all
     frozen, in elements of the dtype that they are stored in (`storage`, bitsandbytes' `quant_storage`).
     """
 

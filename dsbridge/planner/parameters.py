@@ -8,19 +8,22 @@ from math import prod
 from typing import NamedTuple
 
 from dsbridge.planner import slicing
-from dsbridge.planner.candidate import NOWHERE, Candidate
+from dsbridge.planner.candidate import NONE, NOWHERE, Candidate
 from dsbridge.planner.job import Job
-from dsbridge.planner.layout import Layout, Release
+from dsbridge.planner.layout import NEWEST, Layout, Release
 from dsbridge.planner.modules import Module
 from dsbridge.planner.quantised import FOUR_BIT, SCHEMES, quantisable
 from dsbridge.planner.shape import ModelShape
 from dsbridge.planner.states import BYTES
 from dsbridge.planner.tuning import Freeze, Lora, adapters, trains
 
+# what an attention block ends with
+ENDS = ("o_proj", "dense", "out_proj", "c_proj", "wo")
+
 
 class Parameter(NamedTuple):
-    """size: elements on the fullest rank; packed: bytes of a quantised one with its scales, else 0; scales: those
-    alone."""
+    """size: elements on the fullest rank; packed: bytes of a quantised one with its scales, else 0; scales:
+    those alone."""
 
     name: str
     size: int
@@ -89,6 +92,26 @@ def _sizes(
     )
 
 
+@cache
+def _first(shape: ModelShape, method: Lora | Freeze | None, scheme: str, staying: bool) -> tuple[int, ...]:
+    """Of LoRA, parameters of the modules that get gradients though their input does not: the embedding where
+    layers are checkpointed, for then its result asks for a gradient; else what stands behind the first norm."""
+    if not isinstance(method, Lora):
+        return ()
+    every = parameters(shape, method, scheme, 1, NEWEST)
+    if not staying:
+        return (every[0].size,)
+    found: list[int] = []
+    layer = ""
+    for name, size in ((one.name, one.size) for one in every if one.name.endswith(".lora_A")):
+        owner = name.removesuffix(".lora_A").rpartition(".")
+        layer = layer or owner[0]
+        if owner[0] != layer or owner[2] in ENDS:
+            break
+        found.append(size)
+    return tuple(found)
+
+
 def packed_bytes(job: Job, tp: int = 1) -> int:
     """Bytes of the quantised weights of a rank, scales included."""
     return sum(one.packed for one in parameters(job.shape, job.method, job.scheme, tp, job.deepspeed))
@@ -125,7 +148,7 @@ def layout(job: Job, candidate: Candidate) -> Layout:
         round_robin=knobs.round_robin,
         offload_optimizer=candidate.offload_optimizer != NOWHERE,
         communicated="float32" if candidate.ulysses > 1 else "",
-        first=trainable[:1],
+        first=_first(job.shape, job.method, job.scheme, candidate.checkpointing == NONE) or trainable[:1],
         deepspeed=job.deepspeed,
         packed=packed,
         storage=job.dtype if packed else "",

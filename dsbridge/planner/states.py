@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dsbridge.planner import layout as releases
 from dsbridge.planner.layout import Layout
 
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "int64": 8, "uint8": 1}
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "int64": 8, "int8": 1, "uint8": 1}
 INITIALIZED = "initialized"
 NOT_BOUNDARY = "after backward, not boundary"
 BOUNDARY = "after backward, boundary"

@@ -108,7 +108,7 @@ def _layer(layer: str, own: dict[str, tuple[int, ...]], learns: set[int], *, flo
 
 
 def _linear(names: list[str], own: dict[str, tuple[int, ...]], learns: set[int], *, flow: bool) -> Node:
-    """A module, or one that PEFT has put adapters beside: the base, the dropout, and the two matrices in a row."""
+    """A module, or one that PEFT has put adapters beside: base, dropout, and the two matrices in a row."""
     first, *adapters = names
     plain = Node(first, own[first], (), flow, flow or bool(learns & {*own[first]}))
     if not adapters:
@@ -116,8 +116,8 @@ def _linear(names: list[str], own: dict[str, tuple[int, ...]], learns: set[int],
     calls = [plain._replace(name=f"{first}.base_layer"), Node(f"{first}.lora_dropout", (), (), flow, flow)]
     for name in adapters:
         calls.append(Node(name, own[name], (), calls[-1].needs))
-    # PEFT looks at lora_A.weight.dtype before it runs lora_A, so the first pass registers that matrix with the
-    # module around it (`ZeROOrderedDict`, runtime/zero/parameter_offload.py)
+    # PEFT looks at lora_A.weight.dtype before it runs lora_A, so the first pass registers that matrix with
+    # the module around it (`ZeROOrderedDict`, runtime/zero/parameter_offload.py)
     return Node(first, own[adapters[0]], tuple(calls), flow)
 
 

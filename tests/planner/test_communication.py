@@ -15,22 +15,24 @@ from dsbridge.planner.communication import DP, HPZ, QUANTISED, TP, ULYSSES, comm
 from dsbridge.planner.hardware import cluster
 from dsbridge.planner.job import Job
 from dsbridge.planner.terms import Communication
+from dsbridge.planner.tuning import ALL_LINEAR, Lora
 from dsbridge.planner.wires import Group, sent
 from tests.planner.measured import MEASURED, release, rows
-from tests.planner.test_traffic import comparable, counted, shape_of
+from tests.planner.test_traffic import comparable, counted, scheme_of, shape_of
 
 LLAMA = model_shape("meta-llama/Meta-Llama-3-70B")
 
 
 def whole(row: dict[str, Any]) -> bool:
-    """A Llama that trains all of itself, under a config that the planner's candidates can say.
+    """A Llama that trains all of itself or LoRA on 4 bits, under a config that candidates can say.
 
     Old releases' BF16_Optimizer and the like are in; a frozen base is `test_traffic`'s, no method trains
     just norms. Transformers 5.23 lets gradients into a checkpointed model, as the planner takes all to do;
-    that changes nothing where all is trained.
+    that changes nothing where all is trained. A job stores packed weights in its own dtype.
     """
     case = row["case"]
-    return case["model"] == "llama" and not case.get("rank") and "ds" not in case
+    bytewise = case.get("quantised", {}).get("storage") in ("uint8", "int8")
+    return case["model"] == "llama" and not case.get("rank") and "ds" not in case and not bytewise
 
 
 ROWS = [
@@ -62,6 +64,8 @@ def of_row(row: dict[str, Any]) -> tuple[Job, Candidate]:
         cluster(1, world, "h100"),
         sequence=8,
         global_batch=world // (tp * ulysses) * case["g"],
+        method=Lora(4, targets=ALL_LINEAR) if "quantised" in case else None,
+        scheme=scheme_of(row),
         reentrant=case.get("reentrant", False),
         deepspeed=release(row),
     )

@@ -92,6 +92,8 @@ def scheme_of(row: dict[str, Any]) -> str:
     """How its base is packed."""
     if "quantised" not in row["case"]:
         return ""
+    if row["case"]["quantised"]["storage"] == "int8":
+        return "int8"
     return "nf4" if row["case"]["quantised"].get("double", True) else "nf4-single"
 
 
@@ -127,7 +129,9 @@ def gathering(row: dict[str, Any]) -> traffic.Gathering:
     if row["case"]["stage"] < 3 or row["case"].get("tp") or row["case"].get("ulysses"):
         return traffic.Gathering()
     packed = play(row).packed if "quantised" in row["case"] else ()
-    return traffic.Gathering(again(row), row["case"].get("zero", {}).get("zero_hpz_partition_size", 1), packed)
+    return traffic.Gathering(
+        again(row), row["case"].get("zero", {}).get("zero_hpz_partition_size", 1), packed
+    )
 
 
 def predicted(row: dict[str, Any], wanted: Layout) -> Counter[tuple[str, str, int]]:
