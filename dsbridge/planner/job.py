@@ -18,7 +18,7 @@ class Job(NamedTuple):
     step over all ranks.
 
     method: None trains everything. scheme: how the frozen base is quantised, a key of quantised.SCHEMES, ""
-    for not. adapters: dtype of LoRA's weights (PEFT makes them fp32). attention: `flash` stands for every
+    for not. PEFT makes adapters fp32, and DeepSpeed casts them to dtype. attention: `flash` stands for every
     kernel that keeps no matrix of scores (SDPA's too). loss: `hf` casts the logits to fp32 and keeps them,
     `fused` never holds all of them (Liger), `plain` takes them as they are (models with code of their own).
     reentrant: the kind of activation checkpointing.
@@ -31,7 +31,6 @@ class Job(NamedTuple):
     method: Lora | Freeze | None = None
     scheme: str = ""
     dtype: str = "bfloat16"
-    adapters: str = "float32"
     accumulate: str = ""
     master: str = "float32"
     states: str = "float32"

@@ -72,6 +72,14 @@ def fixed(job: Job, stage: int, accumulation: int, rest: Rest) -> Fixed:
     """The parts of a layout; rest: the fields of a candidate behind its accumulation, which is one or
     more."""
     candidate = Candidate(stage, 1, accumulation, *rest)
+    # what does not depend on the data is found once for every length of it
+    return _without_data(job._replace(sequence=1, global_batch=1), candidate)._replace(
+        tokens=per_token(job, candidate)
+    )
+
+
+@cache
+def _without_data(job: Job, candidate: Candidate) -> Fixed:
     found = model_memory.placed(job, candidate)
     host, disk = _elsewhere(job, candidate, found)
     context = allowance.context(job.cluster.world)

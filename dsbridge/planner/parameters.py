@@ -95,7 +95,7 @@ def _sizes(
 @cache
 def _first(shape: ModelShape, method: Lora | Freeze | None, scheme: str, staying: bool) -> tuple[int, ...]:
     """Of LoRA, parameters of the modules that get gradients though their input does not: the embedding where
-    layers are checkpointed, for then its result asks for a gradient; else what stands behind the first norm."""
+    layers are checkpointed, for then its result asks for one; else what stands behind the first norm."""
     if not isinstance(method, Lora):
         return ()
     every = parameters(shape, method, scheme, 1, NEWEST)

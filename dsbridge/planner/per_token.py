@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 from dsbridge.planner import states
@@ -70,12 +71,14 @@ def head_trained(job: Job) -> bool:
 
 def per_token(job: Job, candidate: Candidate) -> Tokens:
     """Of the layers that this rank holds of the sequence that it sees."""
-    shape, full = job.shape, candidate.checkpointing == FULL
+    return _per_token(job, settings(job, candidate), candidate.tp, candidate.checkpointing == FULL)
+
+
+@cache
+def _per_token(job: Job, ways: tuple[Setting, Setting, Setting], tp: int, full: bool) -> Tokens:
+    shape = job.shape
     inputs = full or bool(job.scheme)  # both make the embedding's result ask for a gradient
-    found: list[Kept] = [
-        kept(shape, job.method, job.scheme, one, candidate.tp, job.deepspeed, inputs)
-        for one in settings(job, candidate)
-    ]
+    found: list[Kept] = [kept(shape, job.method, job.scheme, one, tp, job.deepspeed, inputs) for one in ways]
     best, totals = found[0], [one.total for one in found]
     spread = 0.0 if style(shape.model_type).measured else UNMEASURED
     largest = max(best.layers, default=0.0)
@@ -83,7 +86,7 @@ def per_token(job: Job, candidate: Candidate) -> Tokens:
         kept=(totals[0], min(totals) * (1 - spread), max(totals) * (1 + spread)),
         work=best.busy,
         gradients=max(0.0, best.busy - largest),
-        outside=last_norm(shape, job.method, job.scheme, settings(job, candidate)[0], head_trained(job)),
+        outside=last_norm(shape, job.method, job.scheme, ways[0], head_trained(job)),
         constant=max(best.constants, default=0.0) if full else sum(best.constants),
         checkpoints=_checkpoints(shape, job),
     )

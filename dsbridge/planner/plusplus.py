@@ -18,7 +18,6 @@ from dsbridge.planner.traffic import BOUNDARY, FORWARD, LATER, NOT_BOUNDARY, Mov
 
 GROUP = 8000
 NODE, NODES = "node", "nodes"
-Key = tuple[str, str, int]
 
 
 def weights(moved: Moved, layout: Layout) -> Moved:

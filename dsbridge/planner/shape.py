@@ -123,11 +123,6 @@ class ModelShape:
             yield from ((module, len(block.layers)) for module in block.modules)
 
     @property
-    def qk_norm(self) -> bool:
-        """Whether queries and keys are normalised."""
-        return "qk_norm" in self.parts
-
-    @property
     def attention_bias(self) -> bool:
         """Whether any projection of the attention adds a bias."""
         return any(module.biased for module, _ in self.modules() if module.part == "attention")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dsbridge.diagnostics import Diagnostic
 from dsbridge.planner import estimators
-from dsbridge.planner.candidates import Wanted
+from dsbridge.planner.candidate import Candidate
+from dsbridge.planner.candidates import Wanted, against_stage, against_tp, against_ulysses
 from dsbridge.planner.errors import PlanError
 from dsbridge.planner.job import Job
 from dsbridge.planner.loading import model_config
 from dsbridge.planner.search import Weighed, distinct, search, weigh
-from dsbridge.planning.given import Own, own
+from dsbridge.planning.given import NO_LAYOUT, Own, own
 from dsbridge.planning.question import Question, job_of, nodes_of, over, refused, shape_of
 from dsbridge.planning.specs import whole_spec
 from dsbridge.planning.targets import trains
@@ -51,14 +53,28 @@ def answer(asked: Asked) -> Plan:
     question = over(asked.question, theirs.question)
     try:
         job, assumed = job_of(question)
-        given = weigh(job, theirs.candidate) if theirs.candidate else None
+        untrainable = tuple(_untrainable(job, theirs.candidate)) if theirs.candidate else ()
+        given = weigh(job, theirs.candidate) if theirs.candidate and not untrainable else None
         name = model_name(question, job)
         target = asked.target or theirs.framework
         refuses = trains(job, name, target) if target else None
         found = search(job, asked.wanted, refuses)
     except PlanError as error:
         raise refused(error) from error
-    return Plan(job, found, given, name, (*theirs.diagnostics, *assumed), refuses)
+    return Plan(job, found, given, name, (*theirs.diagnostics, *untrainable, *assumed), refuses)
+
+
+def _untrainable(job: Job, candidate: Candidate) -> Iterator[Diagnostic]:
+    """Why the input's own layout is none that can be weighed."""
+    c = candidate
+    for what, why in (
+        (f"tp {c.tp}", against_tp(job, c.tp)),
+        (f"ulysses {c.ulysses}", against_ulysses(job, c.ulysses, c.tp)),
+        (f"stage {c.stage}", against_stage(job, c.stage, c.tp) if c.tp > 1 else ""),
+    ):
+        if why:
+            message = f"the input's own layout is not weighed, for {what}: {why}"
+            yield NO_LAYOUT(message, hint="dsbridge check tells whether it trains.")
 
 
 def model_name(question: Question, job: Job) -> str:

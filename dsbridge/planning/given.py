@@ -131,7 +131,7 @@ def _of_run(question: Question, values: Values, found: Input, asked: _Batch) -> 
     }
     told: dict[str, Any] = {k: v for k, v in formats.items() if isinstance(v, str | bool)}
     question = question._replace(**told)
-    zero = zero if isinstance(zero, Mapping) else {}
+    zero = {"stage": 0, **(zero if isinstance(zero, Mapping) else {})}
     said = explained.batch
     batch = _Batch(said.get("micro_per_gpu"), said.get("accumulation"), said.get("global"), asked.micro_asked)
     if not isinstance(batch.whole, int):
@@ -186,9 +186,14 @@ def _layout(question: Question, values: Values, zero: Values, batch: _Batch) -> 
         accumulation = max(1, whole // replicas // micro)
     accumulation = accumulation or 1
     question = question._replace(global_batch=micro * accumulation * replicas)
-    stage = zero.get("stage", 0)
+    stage = zero.get("stage")
+    if not isinstance(stage, int):
+        fsdp = any(path.startswith("fsdp.") for path in values)
+        why = "it shards with FSDP" if fsdp else "it has no ZeRO stage"
+        note = NO_LAYOUT(f"the input's own layout is not weighed: {why}", hint="plan weighs ZeRO's.")
+        return Own(question, None, (note,))
     candidate = Candidate(
-        stage=stage if isinstance(stage, int) else 0,
+        stage=stage,
         micro=micro,
         accumulation=accumulation,
         tp=tp,

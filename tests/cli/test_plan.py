@@ -190,3 +190,10 @@ def test_a_framework_trains_no_layout_that_it_refuses(dsbridge: Run) -> None:
     found = planned(dsbridge, *EIGHT, "--target", "llamafactory", "--all")
     assert all(layout["spec"]["parallelism"]["ulysses"] == 1 for layout in found["layouts"])
     assert any("llamafactory" in one["why"] for one in found["ruled_out"])
+
+
+def test_fsdp_is_not_taken_for_a_stage(dsbridge: Run, in_root: Path) -> None:
+    found = planned(dsbridge, "examples/fsdp2/dsbridge.yaml", "--gpu", "h100-80gb")
+    assert not any(layout["given"] for layout in found["layouts"])
+    assert any("it shards with FSDP" in d["message"] for d in found["diagnostics"])
+    assert found["job"]["global_batch"] == 64

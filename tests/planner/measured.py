@@ -6,6 +6,7 @@ import json
 from functools import cache
 from typing import Any
 
+from conformance.planner.recording import of_rank
 from dsbridge.planner.layout import CHECKPOINTED_GO, Layout
 from tests.conftest import ROOT
 
@@ -30,15 +31,6 @@ def rows(env: str) -> tuple[dict[str, Any], ...]:
     """The lines of an environment."""
     path = ROOT / "tests" / "recorded" / "planner" / "measured" / f"{env}.jsonl"
     return tuple(json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
-
-
-def of_rank(merged: Any, rank: int) -> Any:
-    """One rank's values."""
-    if isinstance(merged, dict):
-        if set(merged) == {"ranks"}:
-            return merged["ranks"][rank]
-        return {key: of_rank(value, rank) for key, value in merged.items()}
-    return merged
 
 
 def release(row: dict[str, Any]) -> tuple[int, int, int]:

@@ -178,12 +178,6 @@ def test_lora_keeps_more_in_stage_3() -> None:
     assert three.bytes > two.bytes
 
 
-def test_adapters_in_fp32_are_16_bit_under_deepspeed() -> None:
-    ways = [job(method=Lora(), adapters=dtype) for dtype in ("float32", "bfloat16")]
-    one, other = (memory(way, Candidate(2, checkpointing=NONE)).peak.total for way in ways)
-    assert one == other
-
-
 def test_qlora_holds_packed_weights_and_unpacks_one() -> None:
     found = memory(job(method=Lora(), scheme="nf4", per_node=1), Candidate(2))
     parts = {one.part: one.bytes for one in at(found, LOSS).terms}
