@@ -28,7 +28,7 @@ NAMES = {
 FORMULAS = {part: Formula(text, _MEASURED) for part, (_, text) in NAMES.items()}
 PACKED = Formula(
     "quantised weights; stage 3 splits 4-bit ones by parameter, like any other",
-    _MEASURED + "; tests/recorded/planner/quantised.json",
+    _MEASURED + "; tests/recorded/planner/quantised-llamafactory.json",
 )
 SCALES = Formula(
     "what unpacks quantised weights: no parameters, so whole on each rank in every stage",
