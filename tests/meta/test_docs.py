@@ -110,6 +110,7 @@ def test_reference_pages_are_what_the_declarations_give(page: str) -> None:
     assert (ROOT / "docs" / "reference" / page).read_text() == PAGES[page](), "run python -m tools.docgen"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", consoles.PAGES)
 def test_how_to_pages_show_what_their_commands_print(page: str) -> None:
     assert (ROOT / "docs" / page).read_text() == consoles.page(page), "run python -m tools.docgen"

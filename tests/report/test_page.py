@@ -75,6 +75,7 @@ def test_it_is_small(text: str) -> None:
     assert len(text.encode()) < 500_000
 
 
+@pytest.mark.slow
 def test_many_kinds_and_a_window_that_slides_are_small_too() -> None:
     question = Question(model="google/gemma-2-27b", gpus=64, nodes=4, gpu="h100-80gb", host_memory=2**40)
     assert len(page(answer(Asked(question, Wanted(), Files()))).encode()) < 500_000

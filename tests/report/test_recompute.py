@@ -90,7 +90,14 @@ def asked(plan: Plan, c: dict[str, Any]) -> tuple[Job, Candidate]:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", QUESTIONS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "full",
+        "two nodes",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("too large", "window", "eager")),
+    ],
+)
 def test_the_page_says_what_dsbridge_says(name: str) -> None:
     plan, data, engine = plan_of(name), data_of(page_of(name)), engine_of(name)
     draw = random.Random(f"{name} 6")
