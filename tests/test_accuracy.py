@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from statistics import median
 
-import pytest
-
 from dsbridge.planner import allowance
 from tests.conftest import ROOT
 from tools import accuracy, published
@@ -58,6 +56,6 @@ def test_an_instrument_that_sees_less_is_told_less() -> None:
     assert sizes == sorted(set(sizes))
 
 
-@pytest.mark.parametrize("one", accuracy.judged(), ids=lambda one: one.row.id)
-def test_a_range_is_around_its_guess(one: accuracy.Judged) -> None:
-    assert 0 < one.least <= one.guess <= one.most
+def test_a_range_is_around_its_guess() -> None:
+    wrong = [one.row.id for one in accuracy.judged() if not 0 < one.least <= one.guess <= one.most]
+    assert wrong == []

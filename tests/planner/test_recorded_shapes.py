@@ -12,6 +12,7 @@ import pytest
 from conformance.shapes.cases import TINY
 from dsbridge.planner import ModelShape, catalogue, model_shape
 from dsbridge.planner.architecture import known
+from tests.batches import batches, case
 from tests.conftest import ROOT
 
 ENVIRONMENTS = ("hf", "hf-old", "llamafactory")
@@ -23,7 +24,7 @@ def recorded(env: str) -> Any:
 
 
 CASES = [
-    (env, name)
+    (f"{env}: {name}", (env, name))
     for env in ENVIRONMENTS
     for name, case in recorded(env)["cases"].items()
     if "cannot_be_built" not in case
@@ -43,15 +44,21 @@ def weights(shape: ModelShape) -> Counter[tuple[str, tuple[int, ...], str]]:
     return found
 
 
-@pytest.mark.parametrize(("env", "name"), CASES, ids=[f"{env}: {name}" for env, name in CASES])
-def test_every_weight_and_every_total(env: str, name: str) -> None:
-    case = recorded(env)["cases"][name]
-    shape = model_shape(case["config"], transformers=recorded(env)["transformers"])
-    real = {(name, tuple(size), kind): count for name, size, kind, count in case["weights"]}
+@pytest.mark.parametrize("several", batches(CASES))
+def test_every_weight_and_every_total(several: list[tuple[str, tuple[str, str]]]) -> None:
+    for name, one in several:
+        with case(name):
+            count(*one)
+
+
+def count(env: str, name: str) -> None:
+    row = recorded(env)["cases"][name]
+    shape = model_shape(row["config"], transformers=recorded(env)["transformers"])
+    real = {(name, tuple(size), kind): count for name, size, kind, count in row["weights"]}
     assert weights(shape) == real
-    assert shape.total == sum(shape.parts.values()) == case["total"]
-    assert shape.largest_module[1] == case["largest_module"][1]
-    assert shape.largest_layer == case["largest_layer"]
+    assert shape.total == sum(shape.parts.values()) == row["total"]
+    assert shape.largest_module[1] == row["largest_module"][1]
+    assert shape.largest_layer == row["largest_layer"]
 
 
 def test_all_that_we_count_was_recorded() -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from dsbridge.planner import Freeze, Lora, ShapeError, model_shape, quantised, trained
+from tests.batches import batches
+from tests.batches import case as named
 from tests.conftest import ROOT
 
 RECORDED = ROOT / "tests" / "recorded" / "planner"
@@ -19,7 +21,7 @@ def cases(*names: str) -> list[Any]:
         recorded = json.loads((RECORDED / f"{name}.json").read_text())
         for case in recorded["cases"]:
             told = case.get("lora") or case.get("freeze") or case.get("scheme")
-            found.append(pytest.param(recorded["versions"], case, id=f"{name}: {case['model']} {told}"))
+            found.append((f"{name}: {case['model']} {told}", (recorded["versions"], case)))
     return found
 
 
@@ -31,8 +33,14 @@ def method(case: dict[str, Any], peft: str) -> Lora | Freeze:
     return Lora(**asked, peft=peft)
 
 
-@pytest.mark.parametrize(("versions", "case"), cases("tuning-hf", "tuning-hf-old", "tuning-llamafactory"))
-def test_what_is_trained(versions: dict[str, str], case: dict[str, Any]) -> None:
+@pytest.mark.parametrize("several", batches(cases("tuning-hf", "tuning-hf-old", "tuning-llamafactory")))
+def test_what_is_trained(several: list[tuple[str, Any]]) -> None:
+    for name, one in several:
+        with named(name):
+            trains(*one)
+
+
+def trains(versions: dict[str, str], case: dict[str, Any]) -> None:
     shape = model_shape(case["config"], versions["transformers"])
     if "refused" in case:
         with pytest.raises(ShapeError):
@@ -42,7 +50,9 @@ def test_what_is_trained(versions: dict[str, str], case: dict[str, Any]) -> None
         assert (found.trainable, found.held) == (case["trainable"], case["held"])
 
 
-@pytest.mark.parametrize(("versions", "case"), cases("quantised-llamafactory"))
-def test_what_a_quantised_model_holds(versions: dict[str, str], case: dict[str, Any]) -> None:
-    found = quantised(model_shape(case["config"], versions["transformers"]), case["scheme"])
-    assert (found.weights, found.scales, found.kept) == (case["weights"], case["scales"], case["kept"])
+@pytest.mark.parametrize("several", batches(cases("quantised-llamafactory")))
+def test_what_a_quantised_model_holds(several: list[tuple[str, Any]]) -> None:
+    for name, (versions, case) in several:
+        found = quantised(model_shape(case["config"], versions["transformers"]), case["scheme"])
+        wanted = (case["weights"], case["scales"], case["kept"])
+        assert (found.weights, found.scales, found.kept) == wanted, name

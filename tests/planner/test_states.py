@@ -8,9 +8,10 @@ import pytest
 
 from dsbridge.planner import states
 from dsbridge.planner.layout import Layout
+from tests.batches import batches, case
 from tests.planner.measured import MEASURED, counted, layout, rows
 
-CASES = [pytest.param(row, id=f"{env}-{row['id']}") for env in MEASURED for row in rows(env) if "seen" in row]
+CASES = [(f"{env}-{row['id']}", row) for env in MEASURED for row in rows(env) if "seen" in row]
 
 
 def without_counters(part: str, seen: int, said: int, counters: int) -> int:
@@ -18,8 +19,14 @@ def without_counters(part: str, seen: int, said: int, counters: int) -> int:
     return said if part == "states" and 0 <= seen - said <= counters else seen
 
 
-@pytest.mark.parametrize("row", CASES)
-def test_what_each_rank_held_is_what_the_formulas_say(row: dict[str, Any]) -> None:
+@pytest.mark.parametrize("several", batches(CASES))
+def test_what_each_rank_held_is_what_the_formulas_say(several: list[tuple[str, dict[str, Any]]]) -> None:
+    for name, row in several:
+        with case(name):
+            hold(row)
+
+
+def hold(row: dict[str, Any]) -> None:
     for rank in range(row["case"]["world"]):
         wanted = layout(row, rank)
         said = states.held(wanted, rank // row["case"].get("tp", 1))

@@ -16,6 +16,7 @@ from dsbridge.planner.parameters import parameters
 from dsbridge.planner.states import BYTES
 from dsbridge.planner.tuning import ALL_LINEAR, Lora
 from dsbridge.planner.turns import NON_REENTRANT, REENTRANT, STAYING
+from tests.batches import batches
 from tests.conftest import ROOT
 from tests.planner.measured import ENVIRONMENTS, MEASURED, layout, of_rank, release, rows
 
@@ -38,9 +39,7 @@ def comparable(row: dict[str, Any]) -> bool:
     return "seen" in row and not artefact and not stays
 
 
-CASES = [
-    pytest.param(row, id=f"{env}-{row['id']}") for env in MEASURED for row in rows(env) if comparable(row)
-]
+CASES = [(f"{env}-{row['id']}", row) for env in MEASURED for row in rows(env) if comparable(row)]
 
 
 def tokens(row: dict[str, Any]) -> traffic.Tokens:
@@ -161,10 +160,11 @@ def counted(row: dict[str, Any], rank: int) -> Counter[tuple[str, str, int]]:
     return total
 
 
-@pytest.mark.parametrize("row", CASES)
-def test_what_each_rank_issued_is_what_the_formulas_say(row: dict[str, Any]) -> None:
-    for rank in range(row["case"]["world"]):
-        assert counted(row, rank) == predicted(row, layout(row, rank)), f"rank {rank}"
+@pytest.mark.parametrize("several", batches(CASES))
+def test_what_each_rank_issued_is_what_the_formulas_say(several: list[tuple[str, dict[str, Any]]]) -> None:
+    for name, row in several:
+        for rank in range(row["case"]["world"]):
+            assert counted(row, rank) == predicted(row, layout(row, rank)), f"{name}, rank {rank}"
 
 
 @pytest.mark.parametrize("accumulation", [1, 4])
