@@ -43,6 +43,7 @@ def test_the_schema_says_no_to_what_is_wrong() -> None:
     assert list(validator().iter_errors(value))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", own_checks(), ids=lambda check: check.code.code)
 def test_findings_of_every_check_are_valid(check: Any) -> None:
     report = run_example(check.fires)

@@ -26,6 +26,7 @@ def errors(config: Any, version: str = "0.18.4") -> list[str]:
     return [".".join(map(str, error.absolute_path)) for error in found]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", harvested())
 def test_it_is_a_schema_for_every_release(version: str) -> None:
     Draft202012Validator.check_schema(deepspeed_schema(version))

@@ -331,6 +331,7 @@ CONFIG = maybe(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(own=OWN, config=CONFIG)
 def test_every_key_is_accounted_for_and_comes_back(own: dict[str, Any], config: dict[str, Any]) -> None:
