@@ -50,7 +50,7 @@ def answer(asked: Asked) -> Plan:
         InputError: the question makes no sense, or the input cannot be read.
     """
     theirs = _own(asked)
-    question = over(asked.question, theirs.question)
+    question = over(asked.question, _spread(asked.question, theirs.question))
     try:
         job, assumed = job_of(question)
         untrainable = tuple(_untrainable(job, theirs.candidate)) if theirs.candidate else ()
@@ -62,6 +62,12 @@ def answer(asked: Asked) -> Plan:
     except PlanError as error:
         raise refused(error) from error
     return Plan(job, found, given, name, (*theirs.diagnostics, *untrainable, *assumed), refuses)
+
+
+def _spread(asked: Question, theirs: Question) -> Question:
+    """Their nodes, but not those of a launch of one process each, where only the number of GPUs is asked."""
+    alone = theirs.nodes is not None and theirs.nodes > 1 and theirs.gpus == theirs.nodes
+    return theirs._replace(nodes=None) if asked.gpus and asked.nodes is None and alone else theirs
 
 
 def _untrainable(job: Job, candidate: Candidate) -> Iterator[Diagnostic]:

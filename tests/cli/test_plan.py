@@ -197,3 +197,18 @@ def test_fsdp_is_not_taken_for_a_stage(dsbridge: Run, in_root: Path) -> None:
     assert not any(layout["given"] for layout in found["layouts"])
     assert any("it shards with FSDP" in d["message"] for d in found["diagnostics"])
     assert found["job"]["global_batch"] == 64
+
+
+def test_more_gpus_than_a_command_starts_are_of_one_node(dsbridge: Run, in_root: Path) -> None:
+    command = (
+        "xtuner",
+        "train",
+        "conformance/scripts/xtuner_tiny_config.py",
+        "--deepspeed",
+        "deepspeed_zero2",
+    )
+    words = ("--model", "Qwen2.5-1.5B", "--gpus", "4", "--gpu", "a100-80gb", "--format", "json", "--")
+    outcome = dsbridge("plan", *words, *command)
+    assert outcome.code == 0, outcome.err
+    assert (outcome.json["cluster"]["nodes"], outcome.json["cluster"]["gpus_per_node"]) == (1, 4)
+    assert outcome.json["layouts"][0]["given"]
