@@ -121,7 +121,7 @@ def _own(asked: Asked) -> Own:
             raise refused(error) from error
     return own(
         asked.files, asked.given, asked.command, target=asked.target, facts=facts, versions=asked.versions,
-        micro=asked.wanted.micro, whole=asked.question.global_batch,
+        micro=asked.wanted.micro, checkpointing=asked.wanted.checkpointing, whole=asked.question.global_batch,
     )  # fmt: skip
 
 

@@ -32,12 +32,13 @@ _FUSED = ("enable_liger_kernel", "use_liger_kernel")
 
 
 class _Batch(NamedTuple):
-    """What an input says of its batch; micro_asked: what an option says of the micro batch."""
+    """What an input says of its batch; micro_asked, checkpointing: what options say where it is silent."""
 
     micro: Any
     accumulation: Any
     whole: Any
     micro_asked: int | None
+    checkpointing: str | None
 
 
 class Own(NamedTuple):
@@ -59,9 +60,10 @@ def own(
     versions: Mapping[str, str] | None = None,
     micro: int | None = None,
     whole: int | None = None,
+    checkpointing: str | None = None,
 ) -> Own:
-    """Read the input. facts: as for explain; `model` holds the keys of a config.json. micro, whole: the micro
-    and the global batch, where the input says none.
+    """Read the input. facts: as for explain; `model` holds the keys of a config.json. micro, whole,
+    checkpointing: the micro and the global batch, and the kind of checkpointing, where the input says none.
 
     Raises:
         InputError: it cannot be read.
@@ -71,7 +73,9 @@ def own(
         values = {path: plain(value) for path, value in leaves(spec).items() if value is not AUTO}
         question = _question(values)._replace(loss=_loss(spec.frameworks))
         question = question._replace(model=config_of(files, question.model) or question.model)
-        return _layout(question, values, _spec_zero(values), _Batch(*_spec_batch(values), whole, micro))
+        return _layout(
+            question, values, _spec_zero(values), _Batch(*_spec_batch(values), whole, micro, checkpointing)
+        )
     facts = dict(facts or {})
     found = read_input(registry(), files, given, command, target, facts, versions)
     parsed = parse_input(found)
@@ -82,7 +86,7 @@ def own(
         # what a framework fills from the model's sizes
         found = read_input(registry(), files, given, command, target, {**facts, "model": config}, versions)
     question = question._replace(model=config or question.model)
-    known = _of_run(question, values, found, _Batch(None, None, whole, micro))
+    known = _of_run(question, values, found, _Batch(None, None, whole, micro, checkpointing))
     return known._replace(framework=found.framework.name)
 
 
@@ -110,7 +114,7 @@ def _of_run(question: Question, values: Values, found: Input, asked: _Batch) -> 
     question = question._replace(global_batch=_whole_batch(question, values))
     if explained.outcome == "refused" and found.framework.name == "deepspeed":
         # a bare config, which a framework still fills: what it says itself
-        bare = _Batch(*_spec_batch(values), asked.whole, asked.micro_asked)
+        bare = asked._replace(micro=_spec_batch(values)[0], accumulation=_spec_batch(values)[1])
         return _layout(question, values, _spec_zero(values), bare)
     if explained.outcome == "refused" or not isinstance(explained.config, Mapping):
         why = "DeepSpeed is not used" if explained.outcome != "refused" else "it would be refused"
@@ -133,9 +137,12 @@ def _of_run(question: Question, values: Values, found: Input, asked: _Batch) -> 
     question = question._replace(**told)
     zero = {"stage": 0, **(zero if isinstance(zero, Mapping) else {})}
     said = explained.batch
-    batch = _Batch(said.get("micro_per_gpu"), said.get("accumulation"), said.get("global"), asked.micro_asked)
-    if not isinstance(batch.whole, int):
-        batch = batch._replace(whole=asked.whole)
+    whole = said.get("global")
+    batch = asked._replace(
+        micro=said.get("micro_per_gpu"),
+        accumulation=said.get("accumulation"),
+        whole=whole if isinstance(whole, int) else asked.whole,
+    )
     return _layout(question, {**values, **known}, zero, batch)
 
 
@@ -192,6 +199,11 @@ def _layout(question: Question, values: Values, zero: Values, batch: _Batch) -> 
         why = "it shards with FSDP" if fsdp else "it has no ZeRO stage"
         note = NO_LAYOUT(f"the input's own layout is not weighed: {why}", hint="plan weighs ZeRO's.")
         return Own(question, None, (note,))
+    kept = values.get("training.gradient_checkpointing")
+    if not isinstance(kept, bool) and batch.checkpointing is None:
+        message = "no activation checkpointing is assumed for the input's own layout"
+        told += (ASSUMED(message, hint="Say --checkpointing."),)
+    unsaid = batch.checkpointing or NONE
     candidate = Candidate(
         stage=stage,
         micro=micro,
@@ -200,7 +212,7 @@ def _layout(question: Question, values: Values, zero: Values, batch: _Batch) -> 
         ulysses=ulysses,
         offload_optimizer=_device(zero, "offload_optimizer"),
         offload_param=_device(zero, "offload_param"),
-        checkpointing=FULL if values.get("training.gradient_checkpointing") is True else NONE,
+        checkpointing=(FULL if kept else NONE) if isinstance(kept, bool) else unsaid,
         knobs=_knobs(zero),
     )
     return Own(question, candidate, told)
