@@ -136,11 +136,10 @@ def _of_run(question: Question, values: Values, found: Input, asked: _Batch) -> 
     told: dict[str, Any] = {k: v for k, v in formats.items() if isinstance(v, str | bool)}
     question = question._replace(**told)
     zero = {"stage": 0, **(zero if isinstance(zero, Mapping) else {})}
-    said = explained.batch
-    whole = said.get("global")
+    whole = explained.batch.get("global")
     batch = asked._replace(
-        micro=said.get("micro_per_gpu"),
-        accumulation=said.get("accumulation"),
+        micro=explained.batch.get("micro_per_gpu"),
+        accumulation=explained.batch.get("accumulation"),
         whole=whole if isinstance(whole, int) else asked.whole,
     )
     return _layout(question, {**values, **known}, zero, batch)
