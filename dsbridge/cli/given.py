@@ -92,7 +92,9 @@ _FACTS = (
     click.option("--world-size", type=click.IntRange(1), help="Number of ranks."),
     click.option("--gpu", help="A GPU's name: which data types it has."),
     click.option("--bf16/--no-bf16", "bf16", default=None, help="The GPU has bf16 (assumed) or not."),
-    click.option("--model", help="A config.json, or its folder: hidden size and the like."),
+    click.option(
+        "--model", help="A config.json, its folder, or a catalogue name: hidden size and the like."
+    ),
     click.option("--num-training-steps", type=click.IntRange(1), help="Optimizer steps of the run."),
     click.option("--fact", "facts", multiple=True, metavar="NAME=VALUE", help="Any other fact."),
     click.option("--versions", default="", help="As deepspeed=0.18.4,accelerate=1.11.0"),
@@ -173,11 +175,14 @@ def _abilities(gpu: str | None, bf16: bool | None) -> dict[str, Any]:
 
 
 def model_facts(path: str) -> dict[str, Any]:
-    """The model's config.json, as the fact `model`."""
+    """The model's config.json, of a file, a folder, or the catalogue, as the fact `model`."""
     from dsbridge.formats.document import read_text
     from dsbridge.formats.json import read_json
+    from dsbridge.planner.catalogue import find
 
     file = Path(path)
+    if not file.exists() and (entry := find(path)):
+        return {"model": dict(entry[1].config)}
     if file.is_dir():
         file = file / "config.json"
     document = read_json(read_text(file), str(file))

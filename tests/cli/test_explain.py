@@ -81,6 +81,11 @@ def test_a_models_config_can_be_named(folder: Path, dsbridge: Run) -> None:
     assert found["config"]["zero_optimization"]["reduce_bucket_size"] == 128 * 128
 
 
+def test_a_model_of_the_catalogue_can_be_named(folder: Path, dsbridge: Run) -> None:
+    found = dsbridge("explain", "--model", "meta-llama/Llama-3.1-8B", "--format", "json", *COMMAND).json
+    assert found["config"]["zero_optimization"]["reduce_bucket_size"] == 4096 * 4096
+
+
 def test_a_refusal_is_exit_code_1_with_the_fields_at_fault(folder: Path, dsbridge: Run) -> None:
     (folder / "train.py").write_text(SCRIPT.format(clip=1.0))
     outcome = dsbridge("explain", *SIZE, *COMMAND)
