@@ -92,9 +92,7 @@ _FACTS = (
     click.option("--world-size", type=click.IntRange(1), help="Number of ranks."),
     click.option("--gpu", help="A GPU's name: which data types it has."),
     click.option("--bf16/--no-bf16", "bf16", default=None, help="The GPU has bf16 (assumed) or not."),
-    click.option(
-        "--model", help="A config.json, its folder, or a catalogue name: hidden size and the like."
-    ),
+    click.option("--model", help="A config.json, its folder, or a catalogue name: hidden size and the like."),
     click.option("--num-training-steps", type=click.IntRange(1), help="Optimizer steps of the run."),
     click.option("--fact", "facts", multiple=True, metavar="NAME=VALUE", help="Any other fact."),
     click.option("--versions", default="", help="As deepspeed=0.18.4,accelerate=1.11.0"),
