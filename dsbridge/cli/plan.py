@@ -61,13 +61,7 @@ def command(
         _print_estimates(estimates(asked), format_)
         return
     plan = answer(asked)
-    if write:
-        _write(plan, write, force)
-    if html:
-        from dsbridge.artifacts import write_files
-        from dsbridge.report.page import page
-
-        write_files({html.name: page(plan)}, html.parent, force=force)
+    _write(plan, write, html, force)
     _print(plan, format_, top, everything, explain)
     for path in (write, html):
         if path and format_ == "text":
@@ -92,13 +86,22 @@ def _asked(ctx: click.Context, options: dict[str, Any]) -> Asked:
     )  # fmt: skip
 
 
-def _write(plan: Plan, path: Path, force: bool) -> None:
+def _write(plan: Plan, spec: Path | None, html: Path | None, force: bool) -> None:
+    """Both files, or none: their texts are made first, and one that is there already is refused first."""
     from dsbridge.artifacts import write_files
-    from dsbridge.formats.yaml_text import to_yaml
-    from dsbridge.planning.answering import chosen_spec
 
-    text = f"# Chosen by dsbridge plan.\n{to_yaml(chosen_spec(plan))}"
-    write_files({path.name: text}, path.parent, force=force)
+    texts: dict[Path, str] = {}
+    if spec:
+        from dsbridge.formats.yaml_text import to_yaml
+        from dsbridge.planning.answering import chosen_spec
+
+        texts[spec] = f"# Chosen by dsbridge plan.\n{to_yaml(chosen_spec(plan))}"
+    if html:
+        from dsbridge.report.page import page
+
+        texts[html] = page(plan)
+    for path in sorted(texts, key=lambda path: not path.exists()):
+        write_files({path.name: texts[path]}, path.parent, force=force)
 
 
 def _print(plan: Plan, format_: str, top: int, everything: bool, explain: bool) -> None:

@@ -24,7 +24,8 @@ from dsbridge.trees import lookup
 from dsbridge.values import AUTO, UNSET
 
 NO_LAYOUT = Code("PN003", "no-layout-given", Severity.INFO, "The input leaves its own layout open.")
-CODES = (NO_LAYOUT,)
+OTHER_TRAINING = Code("PN004", "other-training", Severity.WARNING, "plan counts plain training of one model.")
+CODES = (NO_LAYOUT, OTHER_TRAINING)
 
 Values = Mapping[str, Any]
 # keys of LLaMA-Factory and the Trainer that put Liger's loss in place of the model's
@@ -73,9 +74,8 @@ def own(
         values = {path: plain(value) for path, value in leaves(spec).items() if value is not AUTO}
         question = _question(values)._replace(loss=_loss(spec.frameworks))
         question = question._replace(model=config_of(files, question.model) or question.model)
-        return _layout(
-            question, values, _spec_zero(values), _Batch(*_spec_batch(values), whole, micro, checkpointing)
-        )
+        batch = _Batch(*_spec_batch(values), whole, micro, checkpointing)
+        return _plain(_layout(question, values, _spec_zero(values), batch), spec.frameworks)
     facts = dict(facts or {})
     found = read_input(registry(), files, given, command, target, facts, versions)
     parsed = parse_input(found)
@@ -87,7 +87,7 @@ def own(
         found = read_input(registry(), files, given, command, target, {**facts, "model": config}, versions)
     question = question._replace(model=config or question.model)
     known = _of_run(question, values, found, _Batch(None, None, whole, micro, checkpointing))
-    return known._replace(framework=found.framework.name)
+    return _plain(known, parsed.loaded.spec.frameworks)._replace(framework=found.framework.name)
 
 
 def config_of(files: Files, model: str | Mapping[str, Any] | None) -> Values | None:
@@ -267,3 +267,24 @@ def _loss(frameworks: Any) -> str | None:
     own = frameworks.values() if isinstance(frameworks, Mapping) else ()
     fused = any(keys.get(name) is True for keys in own if isinstance(keys, Mapping) for name in _FUSED)
     return FUSED_LOSS if fused else None
+
+
+def _plain(found: Own, frameworks: Any) -> Own:
+    """The layout is not weighed where more than the model is held, or sequences come in pairs."""
+    kind = _other_training(frameworks)
+    if not kind:
+        return found
+    message = f"{kind} may hold more than plan counts (another model, two answers a prompt): plain training"
+    told = OTHER_TRAINING(message, hint="Take the numbers as a lower bound.")
+    return found._replace(candidate=None, diagnostics=(told,))
+
+
+def _other_training(frameworks: Any) -> str:
+    """What is trained in place of the next token, by LLaMA-Factory's stage or TRL's class; "" if nothing."""
+    own = frameworks if isinstance(frameworks, Mapping) else {}
+    stage = own.get("llamafactory", {}).get("stage", "sft")
+    if stage not in ("pt", "sft"):
+        return f"stage: {stage}"
+    config = str(own.get("trainer", {}).get("class", ""))
+    plain_ones = ("", "TrainingArguments", "Seq2SeqTrainingArguments", "SFTConfig")
+    return "" if config in plain_ones else config

@@ -101,6 +101,14 @@ def test_a_file_that_is_there_is_not_replaced(dsbridge: Run, tmp_path: Path) -> 
     assert yaml.safe_load(spec.read_text())["version"] == 1
 
 
+def test_a_spec_is_not_written_without_its_report(dsbridge: Run, tmp_path: Path) -> None:
+    spec, report = tmp_path / "dsbridge.yaml", tmp_path / "report.html"
+    report.write_text("mine")
+    assert dsbridge("plan", *EIGHT, "--stage", "2", "--write", spec, "--html", report).code == 2
+    assert not spec.exists()
+    assert report.read_text() == "mine"
+
+
 def test_no_spec_is_written_where_nothing_fits(dsbridge: Run, tmp_path: Path) -> None:
     spec = tmp_path / "dsbridge.yaml"
     words = ("--model", "Llama-3.1-70B", "--gpu", "a100-40gb", "--gpus", "1", "--sequence-length", "8192",
@@ -212,3 +220,20 @@ def test_more_gpus_than_a_command_starts_are_of_one_node(dsbridge: Run, in_root:
     assert outcome.code == 0, outcome.err
     assert (outcome.json["cluster"]["nodes"], outcome.json["cluster"]["gpus_per_node"]) == (1, 4)
     assert outcome.json["layouts"][0]["given"]
+
+
+def test_preference_training_is_not_weighed_as_plain(dsbridge: Run, tmp_path: Path) -> None:
+    ds = {
+        "train_micro_batch_size_per_gpu": "auto",
+        "zero_optimization": {"stage": 2},
+        "bf16": {"enabled": "auto"},
+    }
+    (tmp_path / "ds.json").write_text(json.dumps(ds))
+    config = tmp_path / "train.yaml"
+    config.write_text(
+        "model_name_or_path: meta-llama/Meta-Llama-3-8B\nstage: dpo\ndo_train: true\nfinetuning_type: full\n"
+        "deepspeed: ds.json\ndataset: pairs\ntemplate: llama3\noutput_dir: out\nbf16: true\n"
+    )
+    found = planned(dsbridge, config, "--gpus", "8", "--gpu", "a100-80gb")
+    assert not any(layout["given"] for layout in found["layouts"])
+    assert any(d["code"] == "PN004" and "stage: dpo" in d["message"] for d in found["diagnostics"])

@@ -142,6 +142,9 @@ def test_every_code_of_every_plugin_is_unique_and_titled() -> None:
 
 
 def test_every_code_of_the_core_is_said_once() -> None:
+    written = [p for p in (ROOT / "dsbridge").rglob("*.py") if "\nCODES = " in p.read_text(encoding="utf-8")]
+    modules = {".".join(path.relative_to(ROOT / "dsbridge").with_suffix("").parts) for path in written}
+    assert modules == set(WITH_CODES)
     codes = [code.code for module in WITH_CODES for code in import_module(f"dsbridge.{module}").CODES]
     assert len(codes) == len(set(codes)), [code for code in codes if codes.count(code) > 1]
 
