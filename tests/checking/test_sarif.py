@@ -70,9 +70,9 @@ def test_places_and_levels() -> None:
 
 def test_an_absolute_path_is_a_uri() -> None:
     code = Code("CK101", "bad", Severity.ERROR, "Bad.")
-    value = made(Report(("x",), (code("a", at=Source("/tmp/a b.json", 1)),)))
+    value = made(Report(("x",), (code("a", at=Source("/data/a b.json", 1)),)))
     assert value["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == (
-        "file:///tmp/a%20b.json"
+        "file:///data/a%20b.json"
     )
 
 
