@@ -94,16 +94,17 @@ def _compared(spec: ParallelSpec, found: Explanation) -> Iterator[Unmet]:
             effective = lookup(found.engine or {}, key)
         if key in found.unknown or isinstance(effective, Unknown):
             continue
-        if not _equal(value, effective):
+        if not equal(value, effective):
             yield Unmet(path, key, value, effective)
 
 
-def _equal(value: Any, effective: Any) -> bool:
+def equal(value: Any, effective: Any) -> bool:
+    """Equal as DeepSpeed sees it; numbers to the last digit or so, and an absent switch is off."""
     if isinstance(value, bool) or isinstance(effective, bool):
         # an absent `bf16.enabled` is off
         return value is effective or (value is False and effective is UNSET)
     if isinstance(value, float) and isinstance(effective, int | float):
         return math.isclose(value, effective, rel_tol=1e-12)
     if isinstance(value, list | tuple) and isinstance(effective, list | tuple):
-        return len(value) == len(effective) and all(map(_equal, value, effective))
+        return len(value) == len(effective) and all(map(equal, value, effective))
     return bool(value == effective)
