@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         node_rank,
         torchrun_words,
     )
+    from dsbridge.planner.catalogue import Entry as ModelEntry
     from dsbridge.planner.cluster import Board, Gpu, Link
     from dsbridge.provenance import Source
     from dsbridge.rules import Evidence
@@ -146,6 +147,7 @@ _WHERE = {
     "master_port": "launch.script",
     "node_rank": "launch.script",
     "torchrun_words": "launch.script",
+    "ModelEntry": "planner.catalogue:Entry",
     "Board": "planner.cluster",
     "Gpu": "planner.cluster",
     "Link": "planner.cluster",
@@ -214,6 +216,7 @@ __all__ = [
     "Launch",
     "Life",
     "Link",
+    "ModelEntry",
     "ParallelSpec",
     "Placed",
     "RenderRequest",
