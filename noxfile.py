@@ -4,8 +4,8 @@
 to `python -m conformance.run` (`--write`, `--only EXAMPLE`, `--target T`). `nox -s "oracle(hf-old)"`
 does the same for `python -m conformance.oracle`, which also has environments of older versions, and
 `nox -s "ds_configs(hf)"` for `python -m conformance.ds_configs`, `nox -s "measure(hf)"` for
-`python -m conformance.planner`, `nox -s "stepping(hf)"` and `nox -s "estimators(hf)"` for the modules of that
-name there.
+`python -m conformance.planner`, `nox -s "observe(hf)"` for `python -m conformance.observing`,
+`nox -s "stepping(hf)"` and `nox -s "estimators(hf)"` for the modules of that name there.
 """
 
 from __future__ import annotations
@@ -103,6 +103,14 @@ def oracle(session: nox.Session, env: str) -> None:
     session.run(python, "-m", "conformance.oracle.verifying", "--env", env)
     if not session.posargs:  # a quarter of an hour; `-- --every 8` is a quick look without it
         session.run(python, "-m", "conformance.oracle.real", "--env", env)
+
+
+@nox.session(venv_backend="none")
+@nox.parametrize("env", [nox.param(name, id=name) for name in ENVIRONMENTS])
+def observe(session: nox.Session, env: str) -> None:
+    """`dsbridge observe` on real runs, also on ones that go wrong, against the recordings."""
+    python = shared_environment(session, env)
+    session.run(python, "-m", "conformance.observing", "--env", env, *session.posargs)
 
 
 @nox.session(venv_backend="none")

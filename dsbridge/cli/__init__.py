@@ -16,6 +16,7 @@ COMMANDS = {
     "diff": "Say whether two inputs train the same, and what each difference means.",
     "explain": "Predict what deepspeed.initialize receives, who set each value, and why.",
     "migrate": "Carry a set-up over to another framework, and say what became of every key.",
+    "observe": "Run a launch command as it is, and say what deepspeed.initialize got.",
     "plan": "Say which layout fits, what it costs, and why.",
     "parse": "Make a spec of a framework's own files, or of a launch command (alias: import).",
     "render": "Render a spec into files that a framework trains with.",

@@ -23,7 +23,7 @@ WITH_CODES = (
     "formats.document", "formats.yaml_edit", "inputs", "parsing", "planning.given", "planning.question",
     "plugins", "prediction", "rendering",
     "building", "sharding", "sides",
-    "spec.build", "spec.consistency", "spec.load", "verification",
+    "spec.build", "spec.consistency", "spec.load", "verification", "watching.running",
 )  # fmt: skip
 
 

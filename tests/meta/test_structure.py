@@ -56,7 +56,7 @@ LEVELS = (
     {"explaining", "assumed", "parsing", "sharding", "targets"},
     {"prediction", "building", "filling", "verification", "faithful", "optimizing"},
     {"migrating", "against"},
-    {"sides", "trained"},
+    {"sides", "trained", "watching"},
     {"differing", "planning"},
     {"report"},
     {"subjects"},
