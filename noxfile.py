@@ -5,7 +5,8 @@ to `python -m conformance.run` (`--write`, `--only EXAMPLE`, `--target T`). `nox
 does the same for `python -m conformance.oracle`, which also has environments of older versions, and
 `nox -s "ds_configs(hf)"` for `python -m conformance.ds_configs`, `nox -s "measure(hf)"` for
 `python -m conformance.planner`, `nox -s "observe(hf)"` for `python -m conformance.observing`,
-`nox -s "stepping(hf)"` and `nox -s "estimators(hf)"` for the modules of that name there.
+`nox -s "hooks(hf)"` for `python -m conformance.hooking`, `nox -s "stepping(hf)"` and
+`nox -s "estimators(hf)"` for modules of `conformance/planner`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ SHAPE_ENVIRONMENTS = ("hf", "llamafactory", "hf-old")
 MEASURED_ENVIRONMENTS = (*DS_CONFIG_ENVIRONMENTS, "xtuner")
 # transformers 5.23.0 and 4.51.3
 ACTIVATION_ENVIRONMENTS = ("hf", "hf-old")
+# also transformers 4.51.3 with DeepSpeed 0.16.9
+HOOK_ENVIRONMENTS = (*ENVIRONMENTS, "hf-old")
 ORACLE_ENVIRONMENTS = ("hf", "hf-old", "llamafactory", "llamafactory-old", "xtuner", "trl", "trl-old")
 # Only downloads are tried again; a build or a conflict fails at once, because it would fail again.
 DOWNLOAD = ("--quiet", "--retries", "5", "--timeout", "180")
@@ -111,6 +114,13 @@ def observe(session: nox.Session, env: str) -> None:
     """`dsbridge observe` on real runs, also on ones that go wrong, against the recordings."""
     python = shared_environment(session, env)
     session.run(python, "-m", "conformance.observing", "--env", env, *session.posargs)
+
+
+@nox.session(venv_backend="none")
+@nox.parametrize("env", [nox.param(name, id=name) for name in HOOK_ENVIRONMENTS])
+def hooks(session: nox.Session, env: str) -> None:
+    """The hooks in real two-rank runs: those that agree train, planted drifts stop; as recorded."""
+    session.run(shared_environment(session, env), "-m", "conformance.hooking", "--env", env, *session.posargs)
 
 
 @nox.session(venv_backend="none")

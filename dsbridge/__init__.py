@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from dsbridge.version import __version__
 
 if TYPE_CHECKING:
-    from dsbridge.api import load, render
+    from dsbridge.api import effective, load, render
 
-__all__ = ["__version__", "load", "render"]
+__all__ = ["__version__", "effective", "load", "render"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from dsbridge.deepspeed.config import asks_for_deepspeed
 from dsbridge.deepspeed.whole import whole
 from dsbridge.explaining import Explanation, strict
 from dsbridge.faithful import equal, wanted
+from dsbridge.reading import COMMAND
 from dsbridge.spec import ParallelSpec
 from dsbridge.spec.batch import batch_numbers, dims
 from dsbridge.spec.leaves import leaves, plain
@@ -18,6 +20,9 @@ from dsbridge.verification import compare
 
 # Where a live engine answers for a key by another method than those of ENGINE.
 _ASKED = {**ENGINE, "tensor_parallel.autotp_size": "autotp_size"}
+_KEYS = {f"engine.{said}": path for path, said in _ASKED.items()}
+# Who set a value that nothing in the user's files comes to.
+RUNNING = "the program as it ran"
 # What a spec says of an optimizer that DeepSpeed builds.
 _PARAMS = ("lr", "betas", "eps", "weight_decay")
 
@@ -64,28 +69,38 @@ def from_prediction(
     for row in compare(found, seen):
         path = row["path"]
         story = next((entry for entry in found.fields if entry.path == path), None)
-        asked = _place(story.source) if story else ""
-        by = set_by(path, row["observed"], own, seen) if path in _leaves(seen) else ""
+        asked = _place(story.source, found) if story else ""
+        key = _KEYS.get(path, path)  # what the engine says of a key was set where the key was
+        by = set_by(key, row["observed"], own, seen) if key in _leaves(seen) else ""
         drift.append(Drift(path, row["predicted"], row["observed"], asked, by))
     return drift
 
 
 def from_spec(
-    spec: ParallelSpec, seen: Mapping[str, Any], own: Explanation | None = None, name: str = "the spec"
+    spec: ParallelSpec,
+    seen: Mapping[str, Any],
+    own: Explanation | None = None,
+    name: str | Callable[[str], str] = "the spec",
 ) -> list[Drift]:
     """Every wish of the spec that does not hold; what it has no opinion of is not compared.
 
-    name: how the spec is called in what is told.
+    name: how the spec is called in what is told, or what tells the place of one of its fields.
     """
+    place = name if callable(name) else lambda _: name
     if seen.get("config") is None and not seen.get("engine"):
-        return [Drift("outcome", "deepspeed.initialize is called", _outcome(seen), name)]
-    drift = [Drift("outcome", "an engine", _outcome(seen), name)] if seen.get("error") else []
+        if not (seen.get("error") or asks_for_deepspeed(spec)):
+            return []  # FSDP, or plain data parallel: without DeepSpeed is as meant
+        return [Drift("outcome", "deepspeed.initialize is called", _outcome(seen), place("zero"))]
+    sharded = next((path for path in leaves(spec) if path.startswith("fsdp.")), "")
+    if sharded:
+        return [Drift("outcome", "FSDP", "deepspeed.initialize is called", place(sharded))]
+    drift = [Drift("outcome", "an engine", _outcome(seen), place("zero"))] if seen.get("error") else []
     values = live_values(seen)
     for path, key, value in _wishes(spec, seen):
         effective = values.get(key, UNSET)
         if not equal(value, effective):
             by = set_by(key, effective, own, seen)
-            drift.append(Drift(key, value, strict(effective), f"`{path}` of {name}", by))
+            drift.append(Drift(key, value, strict(effective), f"`{path}` of {place(path)}", by))
     return drift
 
 
@@ -123,12 +138,13 @@ def set_by(path: str, value: Any, own: Explanation | None, seen: Mapping[str, An
         absent = value is UNSET or path not in _leaves(seen)
         return "nobody: DeepSpeed's default" if absent else _while_running(seen)
     steps = [f"{step.rule.title} ({step.rule.code})" for step in story.steps]
-    return ": ".join(part for part in (_place(story.source), "; ".join(steps)) if part)
+    place = _place(story.source, own)
+    return ": ".join(part for part in (place, "; ".join(steps)) if part)
 
 
 def _while_running(seen: Mapping[str, Any]) -> str:
     at = seen.get("at")
-    return "the program as it ran" + (f", before deepspeed.initialize at {at}" if at else "")
+    return RUNNING + (f", before deepspeed.initialize at {at}" if at else "")
 
 
 def _leaves(seen: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,8 +152,21 @@ def _leaves(seen: Mapping[str, Any]) -> dict[str, Any]:
     return flat(config) if isinstance(config, Mapping) else {}
 
 
-def _place(source: Any) -> str:
-    return "" if source is None else str(source)
+def _place(source: Any, found: Explanation | None) -> str:
+    if source is None or found is None:
+        return ""
+    if source.file != COMMAND:
+        return str(source)
+    # the word itself: its number counts words that nobody typed, where the command was put together
+    setup = found.input.setup
+    environ = [f"{name}={value}" for name, value in setup.given_environ.items()]
+    before = len(setup.whole) - len(setup.words.items)
+    at = len(environ) + before + (source.column or 0) - setup.words.first
+    words = [*environ, *setup.whole]
+    if not 0 <= at < len(words):
+        return "the command"
+    flag = words[at].startswith("--") and "=" not in words[at]
+    return f"`{' '.join(words[at : at + 1 + flag])}` of the command"
 
 
 def _outcome(seen: Mapping[str, Any]) -> str:

@@ -8,10 +8,11 @@ from typing import Any
 
 from dsbridge.artifacts import Artifacts
 from dsbridge.framework import Base
+from dsbridge.hooks.live import effective
 from dsbridge.rendering import render as render_pass
 from dsbridge.spec.load import Loaded, load_file, load_mapping
 
-__all__ = ["load", "render"]
+__all__ = ["effective", "load", "render"]
 
 
 def load(spec: Path | str | Mapping[str, Any], sets: Sequence[str] = ()) -> Loaded:

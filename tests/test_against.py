@@ -113,3 +113,13 @@ def test_numbers_of_an_optimizer_that_deepspeed_builds() -> None:
     )
     (drift,) = from_spec(load_mapping({"version": 1, "optimizer": wish | {"owner": "deepspeed"}}).spec, seen)
     assert (drift.path, drift.expected, drift.found) == ("optimizer.params.lr", 3e-4, 1e-4)
+
+
+def test_a_spec_without_deepspeed_is_held_to_that() -> None:
+    unused = {"outcome": "unused", "config": None, "engine": None, "error": None}
+    plain, sharded = ({"version": 1, "gradient_clipping": 1.0}, {"version": 1, "fsdp": {"version": 2}})
+    assert from_spec(load_mapping(plain).spec, unused) == []
+    assert from_spec(load_mapping(sharded).spec, unused) == []
+    _, seen = planted({}, {})
+    (drift,) = from_spec(load_mapping(sharded).spec, seen)
+    assert (drift.path, drift.expected) == ("outcome", "FSDP")

@@ -20,8 +20,8 @@ WITH_CODES = (
     "artifacts", "assumed", "bounds", "checking.environment", "checking.settings", "checking.writing",
     "cli.given", "cli.rule",
     "deepspeed.dialect", "explaining", "fields",
-    "formats.document", "formats.yaml_edit", "inputs", "parsing", "planning.given", "planning.question",
-    "plugins", "prediction", "rendering",
+    "formats.document", "formats.yaml_edit", "hooks.accelerating", "inputs", "parsing",
+    "planning.given", "planning.question", "plugins", "prediction", "rendering",
     "building", "sharding", "sides",
     "spec.build", "spec.consistency", "spec.load", "verification", "watching.running",
 )  # fmt: skip
