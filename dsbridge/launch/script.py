@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from dsbridge.framework import Launch
 
+PLAIN = "# shellcheck disable=SC2016  # in single quotes, so that no sign of a value is expanded"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -55,12 +56,18 @@ def _script(header: str, env: Mapping[str, Word], argv: Sequence[Word], notes: S
         "#!/usr/bin/env bash",
         f"# {header}",
         *(f"# {note}" for note in notes),
+        *([PLAIN] if with_signs([*env.values(), *argv]) else []),
         "set -euo pipefail",
         'cd "$(dirname "${BASH_SOURCE[0]}")"  # the files named below lie beside this script',
     ]
     lines += exports(env)
     lines.append(command(argv))
     return "\n".join(lines) + "\n"
+
+
+def with_signs(words: Iterable[Word]) -> bool:
+    """Whether a word has a sign that a shell would expand, were it not quoted."""
+    return any(isinstance(word, str) and ("$" in word or "`" in word) for word in words)
 
 
 def exports(env: Mapping[str, Word]) -> list[str]:

@@ -33,11 +33,11 @@ def batch_job(request: RenderRequest, node: Node) -> Outer:
         *(f"#SBATCH {option}" for option in _options(spec, node)),
         f"# {request.header()}",
         *(f"# {note}" for note in node.notes),
+        "# shellcheck disable=SC2016  # in single quotes: plain text, or for the shell of each task",
         "set -euo pipefail",
         'cd "${SLURM_SUBMIT_DIR:?submit this script by sbatch}"  # the files named below lie there',
         *_address(spec),
         *exports({name: word for name, word in node.env.items() if not _of_task(word)}),
-        "# shellcheck disable=SC2016  # the quoted lines are for the shell of each task",
         "exec " + " \\\n  ".join([*grouped(srun), f"bash -euo pipefail -c {shlex.quote(inside)}"]),
     ]
     env = {name: str(word) for name, word in node.env.items()}

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from dsbridge.diagnostics import Code, Diagnostic, Severity
 from dsbridge.fields import unsupported
 from dsbridge.framework import Launch, RenderRequest
+from dsbridge.launch.nodes import elastic
 from dsbridge.launch.outer import Node, Outer
 from dsbridge.launch.script import Word, make_launch
 from dsbridge.launch.settings import SAYS, environment, together
@@ -23,7 +24,8 @@ from dsbridge.values import UNSET
 CROSSES = Code("LN002", "tp-crosses-nodes", Severity.WARNING, "A tensor-parallel group spans two nodes.")
 SCHEDULER = Code("LN003", "scheduler", Severity.INFO, "What the scheduler of the launch needs from you.")
 NOT_EXPORTED = Code("LN004", "not-exported", Severity.WARNING, "A variable does not reach the other nodes.")
-CODES = (CROSSES, SCHEDULER, NOT_EXPORTED)
+ELASTIC = Code("LN005", "elastic-batch", Severity.INFO, "With fewer nodes the batch is another one.")
+CODES = (CROSSES, SCHEDULER, NOT_EXPORTED, ELASTIC)
 NOTHING: Mapping[str, Word] = MappingProxyType({})
 CLAIMED = frozenset({"cluster.nodes", "cluster.gpus_per_node"})
 SCRIPT = "launch.sh"
@@ -69,7 +71,7 @@ def finish(request: RenderRequest, start: Start, files: Mapping[str, str] = Mapp
         launch = make_launch(request.header(), env, start.argv, start.notes)
         own[SCRIPT] = launch.script
         says = start.says
-    found += [*_crossing(request), *_unsaid(request, start, says | SAYS | CLAIMED)]
+    found += [*_crossing(request), *_elastic(request, says), *_unsaid(request, start, says | SAYS | CLAIMED)]
     claimed = {path for path in request.values if path.startswith("launch.")} | CLAIMED
     return Started(
         launch, own, frozenset(claimed - {"launch.script"} | (says & {"launch.script"})), tuple(found)
@@ -115,6 +117,17 @@ def _crossing(request: RenderRequest) -> list[Diagnostic]:
             key="parallelism.tp",
         )
     ]
+
+
+def _elastic(request: RenderRequest, says: frozenset[str]) -> list[Diagnostic]:
+    """Frameworks fill the batch in for the ranks there are; DeepSpeed stops where train_batch_size is fixed
+    (0.19.8 runtime/config.py _batch_assertion)."""
+    span, nodes = elastic(request.spec), dims(request.spec).nodes
+    if span in (None, (nodes, nodes)) or "launch.min_nodes" not in says:
+        return []
+    message = f"the batch is that of {nodes} nodes: with another number the global batch is another one"
+    hint = "A DeepSpeed config with a fixed train_batch_size stops then."
+    return [ELASTIC(message, hint=hint, key="launch.min_nodes")]
 
 
 def _unsaid(request: RenderRequest, start: Start, says: frozenset[str]) -> list[Diagnostic]:

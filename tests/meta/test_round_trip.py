@@ -156,6 +156,8 @@ def differing(loaded: Loaded, artifacts: Artifacts) -> dict[str, tuple[Any, Any]
     before, after = leaves(loaded.spec), leaves(back.loaded.spec)
     if {"launch.min_nodes", "launch.max_nodes"} & before.keys():
         told.add("cluster.nodes")  # the words have a range of nodes
+    if "launch.hosts" in before:
+        told.add("launch.master_addr")  # the first of them
     numbers = batch_numbers(loaded.spec)
     derived = {"batch.micro_per_gpu": numbers.micro, "batch.accumulation": numbers.accumulation}
     ratio, steps = loaded.spec.scheduler.warmup_ratio, loaded.spec.training.max_steps

@@ -55,7 +55,7 @@ LEVELS = (
     {"stories"},
     {"explaining", "assumed", "parsing", "sharding", "targets"},
     {"prediction", "building", "filling", "verification", "faithful", "optimizing"},
-    {"migrating"},
+    {"migrating", "launching"},
     {"sides", "trained"},
     {"differing", "planning"},
     {"report"},
