@@ -37,6 +37,7 @@ class Prepared(NamedTuple):
     kind: str
     artifacts: Artifacts
     command: tuple[str, ...]
+    here: bool = False  # its words name files from the folder that it was made in
 
 
 def prepare(given: Sequence[str], target: str, kind: str, sets: Sequence[str]) -> Prepared:
@@ -86,7 +87,8 @@ def _of_files(files: Files, given: Sequence[str], target: str, sets: Sequence[st
     values = leaves(loaded.spec)
     request = RenderRequest(framework.name, loaded.spec, values)
     start: Start = framework.program(request, found.setup)
-    started = finish(request, start)
+    carried = {name: files.text(name) for name in given} if kind == "kubernetes" else {}
+    started = finish(request, start, carried)
     wrong = [
         NOT_OF_LAUNCH(
             f"`{path}`: files are launched as they are; --set takes cluster and launch",
@@ -106,7 +108,7 @@ def _of_files(files: Files, given: Sequence[str], target: str, sets: Sequence[st
         Launch() if refused else started.launch,
         diagnostics,
     )
-    return Prepared(kind, artifacts, start_words(kind, artifacts))
+    return Prepared(kind, artifacts, start_words(kind, artifacts), here=True)
 
 
 def _kind(framework: Framework, loaded: Loaded, asked: bool) -> str:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from dsbridge.launching import Prepared
 
 NOT_STARTED = Code("LN030", "not-started", Severity.ERROR, "The program that starts the launch is not there.")
-CODES = (NOT_STARTED,)
+NOT_HERE = Code("LN031", "launch-elsewhere", Severity.ERROR, "Files cannot be launched from another folder.")
+CODES = (NOT_STARTED, NOT_HERE)
 
 
 @click.command("launch")
@@ -60,8 +61,11 @@ def command(
             tell(error.diagnostics)
         sys.exit(1)
     refused = made.artifacts.refused
+    if made.here and out is not None and out.resolve() != Path.cwd():
+        message = f"--out {out}: a launch of your own files names them from the folder you are in"
+        raise InputError([NOT_HERE(message, hint="Leave --out out, or write --out .")])
     tell(made.artifacts.diagnostics if format_ != "json" else ())
-    folder = out or (_folder(given) if run else None)
+    folder = out or (_folder(made, given) if run else None)
     if folder is not None and not refused:
         _write(made, folder, force=force)
     if format_ == "json":
@@ -94,9 +98,9 @@ def _refusal(target: str, kind: str, error: InputError) -> dict[str, Any]:
     }
 
 
-def _folder(given: tuple[str, ...]) -> Path:
-    """Where the files given lie: the script they name is meant from there."""
-    return Path(given[0]).parent
+def _folder(made: Prepared, given: tuple[str, ...]) -> Path:
+    """Beside the spec: the script it names is meant from there. Files are named from where the user is."""
+    return Path() if made.here else Path(given[0]).parent
 
 
 def _write(made: Prepared, folder: Path, *, force: bool) -> None:
