@@ -167,3 +167,12 @@ def activations(session: nox.Session, env: str) -> None:
     """What autograd keeps of tiny models of each architecture, against the recordings."""
     python = shared_environment(session, env)
     session.run(python, "-m", "conformance.planner.activations", "--env", env, *session.posargs)
+
+
+@nox.session(venv_backend="none")
+@nox.parametrize("env", [nox.param(name, id=name) for name in ENVIRONMENTS])
+def launching(session: nox.Session, env: str) -> None:
+    """The written launches, run on two nodes of this machine, against the recordings."""
+    python = shared_environment(session, env)
+    session.run(python, "-m", "conformance.launching", "--env", env, *session.posargs)
+    session.run(python, "-m", "conformance.launching.slurm", "--env", env, *session.posargs)

@@ -18,6 +18,7 @@ COMMANDS = {
     "migrate": "Carry a set-up over to another framework, and say what became of every key.",
     "observe": "Run a launch command as it is, and say what deepspeed.initialize got.",
     "plan": "Say which layout fits, what it costs, and why.",
+    "launch": "Print, write or run a launch: torchrun, accelerate, Slurm, Kubernetes and others.",
     "parse": "Make a spec of a framework's own files, or of a launch command (alias: import).",
     "render": "Render a spec into files that a framework trains with.",
     "rule": "Tell all about one rule or diagnostic code.",

@@ -59,7 +59,7 @@ LEVELS = (
     {"stories"},
     {"explaining", "assumed", "parsing", "sharding", "targets"},
     {"prediction", "building", "filling", "verification", "faithful", "optimizing"},
-    {"migrating", "against"},
+    {"migrating", "launching", "against"},
     {"sides", "trained", "watching"},
     {"differing", "planning"},
     {"report"},
