@@ -23,11 +23,13 @@ from dsbridge.values import AUTO
 from tests.conftest import ROOT
 
 RECORDED = ROOT / "tests" / "recorded"
-# those of the hooks are replayed by tests/hooks
+# the folders of the targets; those beside them hold other kinds of runs
+TARGETS = ("accelerate", "deepspeed", "llamafactory", "trainer", "xtuner")
 FILES = sorted(
     path
-    for path in RECORDED.glob("*/*/*.json")
-    if not path.parent.name.startswith("zero_") and path.parent.parent.name != "hooks"
+    for target in TARGETS
+    for path in (RECORDED / target).glob("*/*.json")
+    if not path.parent.name.startswith("zero_")
 )
 # what the frameworks add of their own; each is a rewrite that a rule will name
 ADDED = {

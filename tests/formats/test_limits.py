@@ -53,11 +53,11 @@ def test_refused(name: str) -> None:
     if name == "endless-device" and not Path("/dev/zero").exists():
         pytest.skip("no such device here")
     read, says = REFUSED[name]
-    begun = time.perf_counter()
+    begun = time.process_time()
     with pytest.raises(InputError) as stop:
         read()
     assert says in str(stop.value)
-    assert time.perf_counter() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 @pytest.mark.parametrize(
@@ -111,10 +111,10 @@ def test_a_large_file(tmp_path: Path) -> None:
     ],
 )
 def test_scripts_that_would_grow(code: str) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     value = read_script(f"{code}\nshow(x)\n").named("show")[0].args[0]
     assert isinstance(value, Unread)
-    assert time.perf_counter() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 @pytest.mark.parametrize(
@@ -126,16 +126,16 @@ def test_scripts_that_would_grow(code: str) -> None:
     ],
 )
 def test_values_stay_small(code: str) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     value = read_script(f"{code}\nshow(x)\n").named("show")[0].args[0]
     assert len(repr(value)) < 5_000_000
-    assert time.perf_counter() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 def test_many_unread_values_take_little_time() -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     read_script("x = a[b]\n" * 20_000)
-    assert time.perf_counter() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 def test_the_text_of_what_is_not_read() -> None:

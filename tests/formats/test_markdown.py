@@ -99,6 +99,6 @@ def test_names(text: str, name: str) -> None:
 
 @pytest.mark.parametrize("part", ["> ", "- ", "```\n", "[", "* a\n", "`", "<a ", "|", "\t", "# `a.yaml` "])
 def test_texts_made_to_hurt(part: str) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     read_markdown(part * 20_000)
-    assert time.perf_counter() - begun < 5
+    assert time.process_time() - begun < 5
