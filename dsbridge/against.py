@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from dsbridge.deepspeed.whole import whole
 from dsbridge.explaining import Explanation, strict
 from dsbridge.faithful import equal, wanted
+from dsbridge.inputs import place_text
 from dsbridge.spec import ParallelSpec
 from dsbridge.spec.batch import batch_numbers, dims
 from dsbridge.spec.leaves import leaves, plain
@@ -64,7 +65,7 @@ def from_prediction(
     for row in compare(found, seen):
         path = row["path"]
         story = next((entry for entry in found.fields if entry.path == path), None)
-        asked = _place(story.source) if story else ""
+        asked = place_text(story.source) if story else ""
         by = set_by(path, row["observed"], own, seen) if path in _leaves(seen) else ""
         drift.append(Drift(path, row["predicted"], row["observed"], asked, by))
     return drift
@@ -123,7 +124,7 @@ def set_by(path: str, value: Any, own: Explanation | None, seen: Mapping[str, An
         absent = value is UNSET or path not in _leaves(seen)
         return "nobody: DeepSpeed's default" if absent else _while_running(seen)
     steps = [f"{step.rule.title} ({step.rule.code})" for step in story.steps]
-    return ": ".join(part for part in (_place(story.source), "; ".join(steps)) if part)
+    return ": ".join(part for part in (place_text(story.source), "; ".join(steps)) if part)
 
 
 def _while_running(seen: Mapping[str, Any]) -> str:
@@ -134,10 +135,6 @@ def _while_running(seen: Mapping[str, Any]) -> str:
 def _leaves(seen: Mapping[str, Any]) -> dict[str, Any]:
     config = seen.get("config")
     return flat(config) if isinstance(config, Mapping) else {}
-
-
-def _place(source: Any) -> str:
-    return "" if source is None else str(source)
 
 
 def _outcome(seen: Mapping[str, Any]) -> str:
