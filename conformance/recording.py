@@ -47,6 +47,7 @@ def portable(value: Any, work: Path) -> Any:
         return value
     for path, name in ((work, "<work>"), (sys.prefix, "<env>"), (ROOT, "<repo>")):
         value = value.replace(str(path), name)
+    value = re.sub(r"^Process \d+ got signal", "Process <pid> got signal", value)  # torchrun's
     return re.sub(r"dsbridge \d+\.\d+\S*", "dsbridge <version>", value)
 
 

@@ -9,6 +9,7 @@ from dsbridge.deepspeed.config import asks_for_deepspeed
 from dsbridge.deepspeed.whole import whole
 from dsbridge.explaining import Explanation, strict
 from dsbridge.faithful import equal, wanted
+from dsbridge.inputs import place_text
 from dsbridge.reading import COMMAND
 from dsbridge.spec import ParallelSpec
 from dsbridge.spec.batch import batch_numbers, dims
@@ -156,7 +157,7 @@ def _place(source: Any, found: Explanation | None) -> str:
     if source is None or found is None:
         return ""
     if source.file != COMMAND:
-        return str(source)
+        return place_text(source)
     # the word itself: its number counts words that nobody typed, where the command was put together
     setup = found.input.setup
     environ = [f"{name}={value}" for name, value in setup.given_environ.items()]

@@ -59,7 +59,7 @@ STOPPED = Expected(stopped=True)
 def _hf() -> Iterator[Case]:
     yield Case("accelerate-all-ranks", Expected(calls=2), "accelerate", options=("--ranks", "all"),
                predicted=True, quick=True)  # fmt: skip
-    yield Case("accelerate-stop", STOPPED, "accelerate", options=("--stop",), trains=False, quick=True)
+    yield Case("accelerate-stop", STOPPED, "accelerate", options=("--stop",), trains=False)
     yield Case("trainer-agrees", Expected(), "trainer", options=AGAINST, predicted=True)
     yield Case("trainer-other-spec", OTHERS._replace(stopped=True), "trainer", options=(*OTHER, "--stop"),
                trains=False, quick=True)  # fmt: skip

@@ -7,7 +7,6 @@ the config behind, and again at exit with the number of steps.
 from __future__ import annotations
 
 import atexit
-import copy
 import functools
 import json
 import os
@@ -18,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from dsbridge.observe.calls import bound, config_of, short
 from dsbridge.observe.engine import describe, strict
 
 STATE: dict[str, Any] = {"calls": [], "optimizer_steps": 0}
@@ -37,17 +37,9 @@ def save() -> None:
 
 
 def caller() -> str:
-    """The framework's line that called initialize, from its package's folder on."""
-    frame = sys._getframe(2)
-    path = frame.f_code.co_filename
-    return f"{path.split('site-packages/')[-1] if 'site-packages/' in path else Path(path).name}"
-
-
-def given_config(config: Any) -> tuple[Any, str]:
-    """The dict that was passed, and whether it came as a dict or as a path."""
-    if isinstance(config, str | os.PathLike):
-        return json.loads(Path(config).read_text(encoding="utf-8")), "path"
-    return copy.deepcopy(config), "dict"
+    """The framework's file that called initialize, from its package's folder on."""
+    path = sys._getframe(2).f_code.co_filename
+    return short(path) if "site-packages/" in path else Path(path).name
 
 
 def watch_deepspeed(module: ModuleType) -> None:
@@ -58,11 +50,8 @@ def watch_deepspeed(module: ModuleType) -> None:
     def initialize(*args: Any, **kwargs: Any) -> Any:
         if caller().startswith("trl/"):
             return real(*args, **kwargs)  # a reference model, which is not trained
-        config = kwargs.get("config") or kwargs.get("config_params")
-        if config is None:
-            config = getattr(args[0] if args else kwargs.get("args"), "deepspeed_config", None)
-        given, form = given_config(config)
-        call = {"config": strict(given), "form": form, "at": caller(), "engine": None}
+        given, file = config_of(bound(real, args, kwargs))
+        call = {"config": strict(given), "form": "path" if file else "dict", "at": caller(), "engine": None}
         STATE["calls"].append(call)
         save()
         result = real(*args, **kwargs)

@@ -9,6 +9,7 @@ import click
 
 from dsbridge.cli.given import InputCommand, command_of
 from dsbridge.cli.output import format_option, print_json
+from dsbridge.diagnostics import InputError
 
 
 class CommandAlone(InputCommand):
@@ -51,12 +52,19 @@ def command(
     words = command_of(ctx, "observe")
     held = meant(against, target) if against else None
     found = observe(words, ranks=ranks, stop=stop, held=held, quiet_stdout=format_ == "json")
+    problem = None
+    try:
+        found = found.compared()
+    except InputError as error:  # the run has been made: its report comes first
+        problem = error
     if output:
         write(output, found.to_json())
     if format_ == "json":
         print_json(found.to_json())
     else:
         click.echo("\n".join(lines(found.report, against or "", found.differences)), err=True)
+    if problem:
+        raise problem
     sys.stdout.flush()
     if found.report.ended.signal is not None:
         die_of(found.report.ended.signal)

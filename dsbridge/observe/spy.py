@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import functools
-import json
-import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+from dsbridge.observe.calls import bound, config_of
 from dsbridge.observe.engine import describe, strict
 
 
@@ -30,34 +27,6 @@ class Seen:
 SEEN = Seen()
 
 
-def config_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The config as DeepSpeed takes it: `config`, or `config_params`, or the file that args name."""
-    config = kwargs.get("config", args[10] if len(args) > 10 else None)
-    if config is None:
-        config = kwargs.get("config_params")
-    if config is None:
-        first = kwargs.get("args", args[0] if args else None)
-        config = getattr(first, "deepspeed_config", None) or getattr(first, "deepscale_config", None)
-    try:
-        config = _read(config) if isinstance(config, str) else config
-    except (OSError, ValueError):  # nothing DeepSpeed can read: its own error is what we came for
-        return None
-    return config if isinstance(config, dict) else None
-
-
-def _read(config: str) -> Any:
-    """The file of that name, as DeepSpeed reads it; else what base64 hides in the text itself."""
-    import base64
-
-    import hjson  # type: ignore[import-untyped]
-    from deepspeed.runtime.config_utils import dict_raise_error_on_duplicate_keys
-
-    if not os.path.isfile(config):  # noqa: PTH113 (Path refuses names that are too long)
-        return json.loads(base64.urlsafe_b64decode(config))
-    text = Path(config).read_text(encoding="utf-8")
-    return hjson.loads(text, object_pairs_hook=dict_raise_error_on_duplicate_keys)
-
-
 def install() -> None:
     """Wrap DeepSpeed's three doors: initialize, the config's class and the engine's."""
     import deepspeed
@@ -69,7 +38,7 @@ def install() -> None:
     def initialize(*args: Any, **kwargs: Any) -> Any:
         if "/trl/" in sys._getframe(1).f_code.co_filename:
             return real(*args, **kwargs)  # a reference model, which is not trained
-        SEEN.config = strict(copy.deepcopy(config_of(args, kwargs)))
+        SEEN.config = strict(config_of(bound(real, args, kwargs))[0])
         SEEN.stage = "deepspeed_config"
         result = real(*args, **kwargs)
         SEEN.engine = describe(result[0])

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from dsbridge.against import Drift, facts_of, from_prediction, from_spec
 from dsbridge.diagnostics import InputError
 from dsbridge.explaining import Explanation
+from dsbridge.inputs import place_text
 from dsbridge.prediction import is_spec, predict
 from dsbridge.reading import Files
 from dsbridge.spec import ParallelSpec
@@ -115,5 +116,5 @@ def advice(drift: Drift, own: Explanation | None, seen: Mapping[str, Any]) -> st
     if drift.set_by.startswith("the program"):
         return f"No file and no known rule gives this value: look at the code before {seen.get('at')}."
     if story is not None and story.source is not None and story.value is not UNSET:
-        return f"Change it at {story.source}, or change what you expect."
+        return f"Change it at {place_text(story.source)}, or change what you expect."
     return ""

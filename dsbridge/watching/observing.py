@@ -31,7 +31,19 @@ class Observed(NamedTuple):
         """The result that the CLI contract fixes, and more."""
         held = None if self.held is None else {"name": self.held.name, "target": self.held.target or None}
         found = [difference.to_json() for difference in self.differences]
-        return {**self.report.to_json(), "against": held, "differences": found}
+        made = {**self.report.to_json(), "against": held, "differences": found}
+        # words of a command, and messages, may hold bytes that are no text
+        told: dict[str, Any] = json.loads(json.dumps(made, ensure_ascii=False).encode("utf-8", "replace"))
+        return told
+
+    def compared(self) -> Observed:
+        """The same with the differences from what was meant.
+
+        Raises:
+            InputError: it cannot be predicted for what the run settled.
+        """
+        found = differences(self.report, self.held) if self.held else ()
+        return self._replace(differences=tuple(found))
 
 
 def observe(
@@ -44,11 +56,11 @@ def observe(
 ) -> Observed:
     """Run the command, and say what `deepspeed.initialize` got.
 
-    ranks: "0" or "all". stop: end the run once the engine is built. held: what to compare with.
+    ranks: "0" or "all". stop: end the run once the engine is built. held: what `compared` will compare with.
     quiet_stdout: the command's output goes to stderr.
 
     Raises:
-        InputError: it cannot be started, or what it is held against cannot be predicted.
+        InputError: it cannot be started.
     """
     folder = Path(tempfile.mkdtemp(prefix="dsbridge-observe-"))
     try:
@@ -58,7 +70,7 @@ def observe(
         report = read_report(folder, command, ended, ranks)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return Observed(report, held, tuple(differences(report, held)) if held else ())
+    return Observed(report, held, ())
 
 
 def write(path: Path, made: Any) -> None:

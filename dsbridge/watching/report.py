@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 from collections.abc import Iterator, Mapping, Sequence
@@ -83,7 +84,9 @@ def signal_name(number: int | None) -> str | None:
 
 def _read(folder: Path, kind: str) -> Iterator[dict[str, Any]]:
     for path in sorted(folder.glob(f"{kind}-*.json")):
-        yield json.loads(path.read_text(encoding="utf-8"))
+        # one that cannot be read was left by a disk that is full: the rest still counts
+        with contextlib.suppress(ValueError, OSError):
+            yield json.loads(path.read_text(encoding="utf-8"))
 
 
 def _call(found: Mapping[str, Any]) -> dict[str, Any]:

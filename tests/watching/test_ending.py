@@ -233,3 +233,43 @@ def test_nothing_is_left_in_the_temporary_folder(tmp_path: Path) -> None:
     scratch.mkdir()
     assert observe(tmp_path, TMPDIR=str(scratch)).code == 0
     assert list(scratch.iterdir()) == []
+
+
+def test_bytes_that_are_no_text_do_no_harm(tmp_path: Path) -> None:
+    lay_out(tmp_path, CALL + "import sys\nraise RuntimeError(sys.argv[1])")
+    ran = observe(tmp_path, sys.executable, "t.py", os.fsdecode(b"\xff"), options=("--format", "json"))
+    assert (ran.code, json.loads(ran.out)) == (1, ran.report)
+    assert ran.report["error"]["message"] == "?"
+
+
+AGAINST = {
+    "version: 1\nzero: {stage: 2}\n": (0, []),
+    "version: 1\nzero: {stage: 3}\n": (1, ["zero_optimization.stage"]),
+}
+
+
+@pytest.mark.parametrize("spec", AGAINST)
+def test_a_difference_from_a_spec_is_exit_code_1(spec: str, tmp_path: Path) -> None:
+    lay_out(tmp_path, CALL, dsbridge__yaml=spec)
+    ran = observe(tmp_path, options=("--against", "dsbridge.yaml"))
+    jsonschema.validate(ran.report, SCHEMA)
+    code, paths = AGAINST[spec]
+    assert (ran.code, [entry["path"] for entry in ran.report["differences"]]) == (code, paths)
+    assert ran.report["exit_code"] == 0
+    assert ("not as dsbridge.yaml means it: 1 difference" in ran.err) == bool(code)
+    assert ("as dsbridge.yaml means it" in ran.err.splitlines()) != bool(code)
+
+
+def test_the_programs_own_failure_outranks_a_difference(tmp_path: Path) -> None:
+    spec = next(text for text, (code, _) in AGAINST.items() if code)
+    lay_out(tmp_path, CALL + "raise SystemExit(5)", dsbridge__yaml=spec)
+    ran = observe(tmp_path, options=("--against", "dsbridge.yaml"))
+    assert (ran.code, len(ran.report["differences"])) == (5, 1)
+
+
+def test_what_it_is_held_against_is_read_before_anything_runs(tmp_path: Path) -> None:
+    lay_out(tmp_path, "open('ran', 'w')", dsbridge__yaml="version: 1\nzero: {stage: 9}\n")
+    ran = observe(tmp_path, options=("--against", "dsbridge.yaml"))
+    assert (ran.code, (tmp_path / "ran").exists()) == (2, False)
+    ran = observe(tmp_path, options=("--against", "missing.yaml"))
+    assert (ran.code, (tmp_path / "ran").exists()) == (2, False)

@@ -1,7 +1,7 @@
 """A small DeepSpeed program that does what its argument says: train, or go wrong somewhere.
 
-`before`, `inside` and `after` are places of deepspeed.initialize where it fails; `loop` trains until it is
-killed; `never` trains with torch's DDP alone; `imported` imports deepspeed and leaves it at that.
+`before`, `inside` and `after` are where rank 0 fails, seen from deepspeed.initialize; `loop` trains until it
+is killed; `never` trains with torch's DDP alone; `imported` imports deepspeed and leaves it at that.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 MODE = sys.argv[1]
+FIRST = os.environ.get("RANK", "0") == "0"
 CONFIG: dict[str, Any] = {
     "train_micro_batch_size_per_gpu": 1,
     "gradient_accumulation_steps": 2,
@@ -41,9 +42,16 @@ def plainly() -> None:
     torch.distributed.barrier()
 
 
+def fail(text: str) -> None:
+    """Rank 0 fails; the other one waits to be ended, so that it is always rank 0 that tells."""
+    if FIRST:
+        raise RuntimeError(text)
+    time.sleep(600)
+
+
 def main() -> None:
     if MODE == "before":
-        raise RuntimeError("the data set is not there")
+        fail("the data set is not there")
     if MODE == "never":
         plainly()
         return
@@ -51,11 +59,11 @@ def main() -> None:
 
     if MODE == "imported":
         return
-    config = {**CONFIG, "train_batch_size": 7} if MODE == "inside" else CONFIG
+    config = {**CONFIG, "train_batch_size": 7} if MODE == "inside" and FIRST else CONFIG
     model = torch.nn.Linear(8, 8)
     engine, *_ = deepspeed.initialize(model=model, model_parameters=model.parameters(), config=config)
     if MODE == "after":
-        raise RuntimeError("the first batch is broken")
+        fail("the first batch is broken")
     for _ in range(4):
         step(engine)
     Path(f"trained-{os.environ.get('RANK', '0')}").touch()
@@ -67,3 +75,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    os._exit(0)  # on a busy machine gloo's threads may still be at work, and would abort the interpreter

@@ -20,11 +20,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 def load(name: str) -> Any:
     """A module of the folder above, outside of every package."""
-    from importlib.machinery import SourceFileLoader
-
     path, private = os.path.join(os.path.dirname(HERE), name + ".py"), "_dsbridge_observe_" + name
     if private not in sys.modules:
-        loader = SourceFileLoader(private, path)
+        loader = type(__loader__)(private, path)  # type: ignore[name-defined]  # importlib costs a millisecond
         module = type(sys)(private)
         module.__file__, module.__loader__ = path, loader
         sys.modules[private] = module
