@@ -4,8 +4,9 @@
 to `python -m conformance.run` (`--write`, `--only EXAMPLE`, `--target T`). `nox -s "oracle(hf-old)"`
 does the same for `python -m conformance.oracle`, which also has environments of older versions, and
 `nox -s "ds_configs(hf)"` for `python -m conformance.ds_configs`, `nox -s "measure(hf)"` for
-`python -m conformance.planner`, `nox -s "hooks(hf)"` for `python -m conformance.hooking`,
-`nox -s "stepping(hf)"` and `nox -s "estimators(hf)"` for modules of `conformance/planner`.
+`python -m conformance.planner`, `nox -s "observe(hf)"` for `python -m conformance.observing`,
+`nox -s "hooks(hf)"` for `python -m conformance.hooking`, `nox -s "stepping(hf)"` and
+`nox -s "estimators(hf)"` for modules of `conformance/planner`.
 """
 
 from __future__ import annotations
@@ -108,6 +109,14 @@ def oracle(session: nox.Session, env: str) -> None:
 
 
 @nox.session(venv_backend="none")
+@nox.parametrize("env", [nox.param(name, id=name) for name in ENVIRONMENTS])
+def observe(session: nox.Session, env: str) -> None:
+    """`dsbridge observe` on real runs, also on ones that go wrong, against the recordings."""
+    python = shared_environment(session, env)
+    session.run(python, "-m", "conformance.observing", "--env", env, *session.posargs)
+
+
+@nox.session(venv_backend="none")
 @nox.parametrize("env", [nox.param(name, id=name) for name in HOOK_ENVIRONMENTS])
 def hooks(session: nox.Session, env: str) -> None:
     """The hooks in real two-rank runs: those that agree train, planted drifts stop; as recorded."""
@@ -158,3 +167,12 @@ def activations(session: nox.Session, env: str) -> None:
     """What autograd keeps of tiny models of each architecture, against the recordings."""
     python = shared_environment(session, env)
     session.run(python, "-m", "conformance.planner.activations", "--env", env, *session.posargs)
+
+
+@nox.session(venv_backend="none")
+@nox.parametrize("env", [nox.param(name, id=name) for name in ENVIRONMENTS])
+def launching(session: nox.Session, env: str) -> None:
+    """The written launches, run on two nodes of this machine, against the recordings."""
+    python = shared_environment(session, env)
+    session.run(python, "-m", "conformance.launching", "--env", env, *session.posargs)
+    session.run(python, "-m", "conformance.launching.slurm", "--env", env, *session.posargs)

@@ -80,17 +80,18 @@ def child_environment(work: Path, record: Path, extra: dict[str, str]) -> dict[s
 
 
 @contextlib.contextmanager
-def alone() -> Iterator[None]:
+def alone(port: int = PORT) -> Iterator[None]:
     """Two runs at a time would want the same port, which is part of the recordings.
 
     And the previous one may need a moment to let go of it.
     """
-    with (Path(tempfile.gettempdir()) / "dsbridge-conformance.lock").open("w") as file:
+    name = "dsbridge-conformance.lock" if port == PORT else f"dsbridge-conformance-{port}.lock"
+    with (Path(tempfile.gettempdir()) / name).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         for _ in range(PATIENCE):
             with socket.socket() as probe, contextlib.suppress(OSError):
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(("", PORT))
+                probe.bind(("", port))
                 break
             time.sleep(1)
         yield

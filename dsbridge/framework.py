@@ -78,6 +78,9 @@ class Framework(NamedTuple):
     versions have, and what becomes of one that nobody has; None for a surface that it does not know.
     surfaces: the names of those that are always there; `vocabulary` may know more (a class of TRL's).
     written: the names that an input has, each with its surface and place.
+    starts: gives for every kind of launch the reason why it cannot start this framework, "" where it can.
+    program: gives what a node runs (`dsbridge.sdk.Start`) for the user's own files; None if only rendered
+    specs can be launched.
     """
 
     name: str
@@ -94,6 +97,8 @@ class Framework(NamedTuple):
     vocabulary: Callable[[Mapping[str, str], str], Vocabulary | None] | None = None
     surfaces: tuple[str, ...] = ()
     written: Callable[[Setup, Reading], Iterable[Written]] | None = None
+    starts: Callable[[], Mapping[str, str]] | None = None
+    program: Callable[[RenderRequest, Setup], Any] | None = None
 
 
 def spec_hash(spec: ParallelSpec) -> str:

@@ -51,3 +51,7 @@ class Hooks:
     @hookspec
     def dsbridge_hardware(self) -> Iterable[Any]:  # type: ignore[empty-body]
         """GPUs and links (`dsbridge.sdk.Board`, `Link`) for `plan`, beside those of the catalogue."""
+
+    @hookspec
+    def dsbridge_models(self) -> Iterable[Any]:  # type: ignore[empty-body]
+        """Models (`dsbridge.sdk.ModelEntry`) for `--model NAME`, beside those of the catalogue."""

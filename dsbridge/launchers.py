@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ SRUN_WITH_VALUE = frozenset(
     )
 )  # fmt: skip
 
+RAY_SWITCHES = frozenset(("no_wait", "follow", "verify"))  # of a submission: options without a value
 # What MPI is asked to start.
 _STARTED = frozenset(("torchrun", "accelerate", "deepspeed", "xtuner", "llamafactory-cli", "env"))
 
@@ -137,6 +139,27 @@ def _read_srun(setup: Setup) -> Launched:
     return Launched(Reading({"srun": values}, {}, facts), setup.words.after(index))
 
 
+def _is_ray(words: Sequence[str]) -> bool:
+    return len(words) > 2 and name_of(words[0]) == "ray" and list(words[1:3]) == ["job", "submit"]
+
+
+def _read_ray(setup: Setup) -> Launched:
+    """`ray job submit ... -- PROGRAM`: it runs on the cluster, with the variables of its runtime_env.
+
+    ray 2.60 dashboard/modules/job/cli.py submit: what no option takes is the entrypoint.
+    """
+    values, places, end = split_options(setup.words, 3, RAY_SWITCHES, {})
+    environ: dict[str, str] = {}
+    try:
+        found = json.loads(str(values.get("runtime_env_json", "{}")))
+    except ValueError:
+        found = {}
+    if isinstance(found, dict) and isinstance(found.get("env_vars"), dict):
+        environ = {str(name): str(value) for name, value in found["env_vars"].items()}
+    sources = {f"ray.{name}": place for name, place in places.items()}
+    return Launched(Reading({"ray": values}, sources, {}), setup.words.after(end), environ)
+
+
 def _is_mpi(words: Sequence[str]) -> bool:
     return bool(words) and name_of(words[0]) in ("mpirun", "mpiexec")
 
@@ -166,6 +189,7 @@ def _read_mpi(setup: Setup) -> Launched:
 LAUNCHERS = (
     Launcher("torchrun", _is_torchrun, _read_torchrun),
     Launcher("srun", lambda words: bool(words) and name_of(words[0]) == "srun", _read_srun),
+    Launcher("ray", _is_ray, _read_ray),
     Launcher("mpirun", _is_mpi, _read_mpi),
     Launcher("python", lambda words: bool(words) and is_python(words[0]), _read_python),
 )

@@ -67,8 +67,9 @@ class Registry:
     _layers: dict[str, Layer] = field(default_factory=dict)
     # those of the plugins, once `checking.catalogue` has asked for them and held them to the contract
     checks: tuple[Any, ...] | None = None
-    # likewise, of `planner.hardware`
+    # likewise, of `planner.hardware` and `planner.catalogue`
     hardware: tuple[Any, ...] | None = None
+    models: tuple[Any, ...] | None = None
 
     def add(self, plugin: object, origin: Origin) -> None:
         """Register one plugin and take over its frameworks.
@@ -78,7 +79,7 @@ class Registry:
         """
         self._launchers = None
         self._layers.clear()
-        self.checks = self.hardware = None
+        self.checks = self.hardware = self.models = None
         try:
             self.manager.register(plugin, name=origin.plugin)
             self.manager.check_pending()

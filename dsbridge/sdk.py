@@ -52,15 +52,14 @@ if TYPE_CHECKING:
     from dsbridge.formats.yaml_text import to_yaml
     from dsbridge.framework import Base, Framework, Launch, Rendered, RenderRequest
     from dsbridge.hookspecs import hookimpl
-    from dsbridge.launch.script import (
-        Variable,
-        Word,
-        make_launch,
+    from dsbridge.launch.nodes import (
         master_addr,
         master_port,
         node_rank,
-        torchrun_words,
     )
+    from dsbridge.launch.script import Variable, Word, make_launch
+    from dsbridge.launch.words import torchrun_words
+    from dsbridge.planner.catalogue import Entry as ModelEntry
     from dsbridge.planner.cluster import Board, Gpu, Link
     from dsbridge.provenance import Source
     from dsbridge.rules import Evidence
@@ -141,11 +140,25 @@ _WHERE = {
     "hookimpl": "hookspecs",
     "Variable": "launch.script",
     "Word": "launch.script",
+    "Joined": "launch.script",
     "make_launch": "launch.script",
-    "master_addr": "launch.script",
-    "master_port": "launch.script",
-    "node_rank": "launch.script",
-    "torchrun_words": "launch.script",
+    "ModelEntry": "planner.catalogue:Entry",
+    "by_rendezvous": "launch.nodes",
+    "elastic": "launch.nodes",
+    "master_addr": "launch.nodes",
+    "master_port": "launch.nodes",
+    "node_rank": "launch.nodes",
+    "rendezvous_id": "launch.nodes",
+    "NO_RAY": "launch.start",
+    "launch_environment": "launch.settings:environment",
+    "refused_kind": "launch.start",
+    "Start": "launch.start",
+    "Started": "launch.start",
+    "finish_launch": "launch.start:finish",
+    "meeting": "launch.words",
+    "torchrun": "launch.words",
+    "torchrun_words": "launch.words",
+    "deepspeed_launcher": "launch.words:deepspeed",
     "Board": "planner.cluster",
     "Gpu": "planner.cluster",
     "Link": "planner.cluster",
@@ -214,6 +227,7 @@ __all__ = [
     "Launch",
     "Life",
     "Link",
+    "ModelEntry",
     "ParallelSpec",
     "Placed",
     "RenderRequest",

@@ -49,6 +49,10 @@ def _values(kind: kinds.Kind) -> st.SearchStrategy[Any]:
         most = kind.length or 3
         lists = st.lists(values_of(kind.item), min_size=kind.length or 1, max_size=most)
         return lists | st.sampled_from(kind.words) if kind.words else lists
+    if isinstance(kind, kinds.Variables):
+        return st.dictionaries(
+            st.sampled_from(["A", "DEBUG", "_x1"]), TEXTS | st.just("two\nlines"), max_size=2
+        )
     if isinstance(kind, kinds.Mapping_):
         return st.just({})
     raise TypeError(f"no strategy for {kind}")

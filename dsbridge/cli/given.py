@@ -142,6 +142,19 @@ def given(ctx: click.Context, options: Mapping[str, Any], *, needed: bool = True
     return Given(files, command, options.get("target", ""), facts, versions, outside)
 
 
+def command_of(ctx: click.Context, name: str) -> tuple[str, ...]:
+    """The launch command after `--`, of a command that takes nothing else.
+
+    Raises:
+        InputError: there is none.
+    """
+    command: tuple[str, ...] = ctx.meta.get(_COMMAND, ())
+    if not command:
+        hint = f"As in: dsbridge {name} -- torchrun --nproc_per_node 2 train.py"
+        raise InputError([NO_INPUT("give a launch command after `--`", hint=hint)])
+    return command
+
+
 def _value(text: str) -> Any:
     return plain_scalar(text)
 

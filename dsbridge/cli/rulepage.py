@@ -18,12 +18,14 @@ from dsbridge.values import UNSET
 # Every core module that declares diagnostics.
 WITH_CODES = (
     "artifacts", "assumed", "bounds", "checking.environment", "checking.settings", "checking.writing",
-    "cli.given", "cli.rule",
+    "cli.given", "cli.launch", "cli.rule",
     "deepspeed.dialect", "explaining", "fields",
-    "formats.document", "formats.yaml_edit", "hooks.accelerating", "inputs", "parsing",
-    "planning.given", "planning.question", "plugins", "prediction", "rendering",
+    "formats.document", "formats.yaml_edit", "hooks.accelerating", "inputs",
+    "launch.kubernetes", "launch.settings", "launch.start", "launching",
+    "parsing", "planning.given", "planning.question",
+    "plugins", "prediction", "rendering",
     "building", "sharding", "sides",
-    "spec.build", "spec.consistency", "spec.load", "verification",
+    "spec.build", "spec.consistency", "spec.load", "verification", "watching.running",
 )  # fmt: skip
 
 

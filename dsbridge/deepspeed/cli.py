@@ -28,6 +28,16 @@ def _slots(text: str) -> list[str]:
     return slots.split(",") if colon else []
 
 
+def _hosts(setup: Setup, hostfile: str, most: int | None) -> list[int]:
+    """The slots of each node that takes part: `worker-1 slots=8` a line (launcher/runner.py:226-252)."""
+    if not hostfile or not setup.files.has(hostfile):
+        return []
+    lines = (line.split("#")[0].strip() for line in setup.files.text(hostfile).splitlines())
+    slots = [whole(line.rpartition("slots=")[2]) for line in lines if line]
+    known = [one for one in slots if one]
+    return known[:most] if len(known) == len(slots) else []
+
+
 def _read(setup: Setup) -> Launched:
     """One process a GPU: all of them, or those that --num_gpus, --include or --exclude leave."""
     values, places, end = split_options(setup.words, 1, _SWITCHES, _SHORT)
@@ -39,7 +49,11 @@ def _read(setup: Setup) -> Launched:
     facts: dict[str, Any] = {}
     count = whole(values.get("num_gpus", ""))
     included = _slots(str(values.get("include", "")))
-    if count:
+    hosts = _hosts(setup, str(values.get("hostfile", "")), whole(values.get("num_nodes", "")))
+    if hosts and not included and "exclude" not in values:
+        facts["world_size"] = sum(count or slots for slots in hosts)
+        facts["local_world_size"] = count or hosts[0]
+    elif count:
         facts["world_size"] = count
     elif included:
         facts["world_size"] = len(included)
@@ -55,7 +69,7 @@ def _read(setup: Setup) -> Launched:
     sources = {f"launcher.{name}": place for name, place in places.items()}
     environ = {"RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "WORLD_SIZE": "…"}
     if facts and not setup.assumed:
-        facts["local_world_size"] = facts["world_size"]
+        facts.setdefault("local_world_size", facts["world_size"])
     return Launched(
         Reading({"launcher": launcher}, sources, {} if setup.assumed else facts),
         Words(tuple(items), program.first),

@@ -74,11 +74,34 @@ def cluster_claims(setup: Setup, reading: Reading) -> Iterator[Claim]:
         return
     torchrun, launch = reading.trees.get("torchrun") or {}, reading.trees.get("launch") or {}
     yield from rank_claims(torchrun, "torchrun", _TORCHRUN)
+    yield from _meeting_claims(torchrun)
     yield from rank_claims(reading.trees.get("launcher") or {}, "launcher", _DEEPSPEED)
     ranks, nodes = launch.get("num_processes"), launch.get("num_machines", 1)
     if isinstance(ranks, int) and isinstance(nodes, int) and nodes > 0 and ranks % nodes == 0:
         each = {**launch, "num_processes": ranks // nodes, "num_machines": nodes}
         yield from rank_claims(each, "launch", _ACCELERATE)
+    elif isinstance(nodes, int) and nodes > 1:  # how many GPUs they have is not known
+        yield from rank_claims({**launch, "num_processes": ""}, "launch", _ACCELERATE)
+
+
+def _meeting_claims(torchrun: Mapping[str, Any]) -> Iterator[Claim]:
+    """A rendezvous at which nodes number themselves, and how often processes are started again."""
+    for name, path in (("max_restarts", "launch.max_restarts"), ("rdzv_id", "launch.rendezvous_id")):
+        value = torchrun.get(name)
+        if isinstance(value, str) and value:
+            count = name == "max_restarts" and value.isascii() and value.isdigit()
+            yield Claim(path, int(value) if count else value, (("torchrun", name),))
+    least, colon, most = str(torchrun.get("nnodes", "")).partition(":")
+    if colon and least.isdigit() and most.isdigit():
+        key = (("torchrun", "nnodes"),)
+        yield Claim("launch.min_nodes", int(least), key)
+        yield Claim("launch.max_nodes", int(most), key)
+    if torchrun.get("rdzv_backend") != "c10d":
+        return
+    yield Claim("launch.rendezvous", "c10d", (("torchrun", "rdzv_backend"),))
+    host, _, port = str(torchrun.get("rdzv_endpoint", "")).rpartition(":")
+    met = {"master_addr": host, "master_port": port, "rdzv_endpoint": ""}
+    yield from rank_claims(met, "torchrun", {**_TORCHRUN, "addr": "master_addr", "port": "master_port"})
 
 
 def script_claims(setup: Setup) -> Iterator[Claim]:

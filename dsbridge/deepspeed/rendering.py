@@ -9,11 +9,11 @@ from dsbridge.deepspeed.config import ds_config
 from dsbridge.deepspeed.dialect import NO_FSDP, Dialect
 from dsbridge.diagnostics import Diagnostic
 from dsbridge.fields import LOSSY, Fidelity, Field, place
-from dsbridge.framework import Launch, Rendered, RenderRequest
-from dsbridge.launch.script import make_launch, torchrun_words
+from dsbridge.framework import Rendered, RenderRequest
+from dsbridge.launch.start import NO_RAY, Start, finish, refused_kind
+from dsbridge.launch.words import deepspeed, torchrun
 from dsbridge.spec.batch import dims
 from dsbridge.spec.leaves import NOT_FOR_FRAMEWORKS, leaf_paths
-from dsbridge.values import UNSET
 
 DIALECT = Dialect(
     title="deepspeed.initialize",
@@ -23,6 +23,17 @@ DIALECT = Dialect(
     needs_batch=True,
     knows_ulysses=True,  # the config names both sizes; deepspeed 0.19.8 runtime/config.py:464-465
 )
+_OTHERS = "it starts {}, and no script of yours"
+STARTS = {
+    "torchrun": "",
+    "deepspeed": "",
+    "slurm": "",
+    "kubernetes": "",
+    "accelerate": "a script that calls deepspeed.initialize reads nothing of what it adds to torchrun",
+    "llamafactory": _OTHERS.format("LLaMA-Factory"),
+    "xtuner": _OTHERS.format("XTuner"),
+    "ray": NO_RAY,
+}
 _SCRIPT = "your script does this; DeepSpeed's config has no such key"
 _HINTS = {
     "model.name_or_path": "load the model in your script",
@@ -50,10 +61,7 @@ def render(request: RenderRequest) -> Rendered:
     rows = [row for row in FIELDS if row.path not in built.claimed]
     placed = place(rows, request.values)
     claimed = built.claimed | placed.claimed | sequence
-    claimed |= {"cluster.nodes", "cluster.gpus_per_node", "optimizer.owner", "scheduler.owner"}
-    claimed |= {f"launch.{name}" for name in ("master_addr", "master_port", "node_rank", "script")}
-    if spec.launch.kind in (UNSET, "torchrun"):
-        claimed |= {"launch.kind"}
+    claimed |= {"optimizer.owner", "scheduler.owner"}
     found: list[Diagnostic] = [*built.diagnostics, *placed.diagnostics]
     if spec.precision.dtype == "fp8":
         message = "`precision.dtype: fp8` becomes bf16: DeepSpeed's config has no fp8"
@@ -64,8 +72,9 @@ def render(request: RenderRequest) -> Rendered:
         found = [NO_FSDP(message, hint="Use `zero:`; stage 3 is full_shard.", key=fsdp[0])]
     claimed |= set(fsdp)
     files = {"ds_config.json": to_json(config)}
-    launch = _launch(request)
-    return Rendered({**files, "launch.sh": launch.script}, launch, frozenset(claimed), tuple(found))
+    started = finish(request, start(request), files)
+    found += [*refused_kind(request, STARTS, "torchrun"), *started.diagnostics]
+    return Rendered({**files, **started.files}, started.launch, claimed | started.claimed, tuple(found))
 
 
 def to_json(config: Any) -> str:
@@ -83,8 +92,21 @@ def _with_ulysses(config: dict[str, Any], request: RenderRequest) -> tuple[dict[
     return config, frozenset({"parallelism.ulysses"})
 
 
-def _launch(request: RenderRequest) -> Launch:
-    spec = request.spec
-    script = str(spec.launch.script or "train.py")
-    note = f"{script} is yours: it calls deepspeed.initialize(config='ds_config.json', ...)"
-    return make_launch(request.header(), {}, (*torchrun_words(spec), script), [note])
+def start(request: RenderRequest, words: tuple[str, ...] = ()) -> Start:
+    """torchrun or deepspeed, and the user's script. words: of the script that is launched as it is."""
+    launch = request.spec.launch
+    script = words or (str(launch.script or "train.py"),)
+    with_deepspeed = launch.kind == "deepspeed"
+    made = (deepspeed if with_deepspeed else torchrun)(request.spec)
+    more = launch.arguments or ()
+    notes = [*made.notes]
+    if not words:
+        notes.append(f"{script[0]} is yours: it calls deepspeed.initialize(config='ds_config.json', ...)")
+    return Start(
+        "deepspeed" if with_deepspeed else "torchrun",
+        (*made.argv, *script, *more),
+        {},
+        made.says | {"launch.script", "launch.arguments"},
+        made.files,
+        tuple(notes),
+    )

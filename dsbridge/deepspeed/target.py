@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from dsbridge.deepspeed.dialect import CODES, NO_FSDP
@@ -10,7 +10,8 @@ from dsbridge.framework import Framework, Rendered, RenderRequest
 from dsbridge.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from dsbridge.reading import Launcher, Reader
+    from dsbridge.launch.start import Start
+    from dsbridge.reading import Launcher, Reader, Setup
     from dsbridge.rules import Layer
 
 
@@ -26,6 +27,18 @@ def _reader() -> Reader:
     return READER
 
 
+def _starts() -> Mapping[str, str]:
+    from dsbridge.deepspeed.rendering import STARTS
+
+    return STARTS
+
+
+def _program(request: RenderRequest, setup: Setup) -> Start:
+    from dsbridge.deepspeed.rendering import start
+
+    return start(request, setup.words.items)
+
+
 FRAMEWORK = Framework(
     name="deepspeed",
     title="DeepSpeed",
@@ -35,6 +48,8 @@ FRAMEWORK = Framework(
     codes=(*CODES, NO_FSDP),
     reader=_reader,
     fsdp=False,
+    starts=_starts,
+    program=_program,
 )
 
 

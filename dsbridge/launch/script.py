@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from dsbridge.framework import Launch
-from dsbridge.spec import ParallelSpec
-from dsbridge.spec.batch import dims
-from dsbridge.values import UNSET
 
+PLAIN = "# shellcheck disable=SC2016  # in single quotes, so that no sign of a value is expanded"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -28,7 +26,16 @@ class Variable(NamedTuple):
         return f"${{{self.name}:-{self.default}}}"
 
 
-Word: TypeAlias = str | Variable
+class Joined(NamedTuple):
+    """One word of several parts, as an address and a port with a colon between."""
+
+    parts: tuple[str | Variable, ...]
+
+    def __str__(self) -> str:
+        return "".join(str(part) for part in self.parts)
+
+
+Word: TypeAlias = str | Variable | Joined
 
 
 def make_launch(
@@ -42,52 +49,6 @@ def make_launch(
     )
 
 
-def node_rank(spec: ParallelSpec) -> Word:
-    """This node's number: fixed by the spec, or NODE_RANK where the script runs."""
-    given = spec.launch.node_rank
-    if given is not UNSET:
-        return str(given)
-    return (
-        Variable("NODE_RANK", "0")
-        if dims(spec).nodes == 1
-        else Variable("NODE_RANK", required="set it to 0 on the first node, 1 on the second, and so on")
-    )
-
-
-def master_addr(spec: ParallelSpec) -> Word:
-    """Node 0's address: the spec's; this machine for one node; else MASTER_ADDR, which must be set."""
-    given = spec.launch.master_addr
-    if given is not UNSET:
-        return str(given)
-    if dims(spec).nodes == 1:
-        return Variable("MASTER_ADDR", "127.0.0.1")
-    return Variable("MASTER_ADDR", required="set it to the address of node 0")
-
-
-def master_port(spec: ParallelSpec) -> Word:
-    """Node 0's port: the spec's, else MASTER_PORT, else torchrun's usual 29500."""
-    given = spec.launch.master_port
-    return Variable("MASTER_PORT", "29500") if given is UNSET else str(given)
-
-
-def torchrun_words(spec: ParallelSpec) -> tuple[Word, ...]:
-    """`torchrun` with the layout of the spec; `gpu` means all GPUs of the machine."""
-    layout = dims(spec)
-    return (
-        "torchrun",
-        "--nnodes",
-        str(layout.nodes),
-        "--node_rank",
-        node_rank(spec),
-        "--nproc_per_node",
-        "gpu" if layout.local_world_size is None else str(layout.local_world_size),
-        "--master_addr",
-        master_addr(spec),
-        "--master_port",
-        master_port(spec),
-    )
-
-
 def _script(header: str, env: Mapping[str, Word], argv: Sequence[Word], notes: Sequence[str]) -> str:
     bad = [name for name in env if not _NAME.fullmatch(name)]
     assert not bad, f"not names of environment variables: {bad}"
@@ -95,15 +56,31 @@ def _script(header: str, env: Mapping[str, Word], argv: Sequence[Word], notes: S
         "#!/usr/bin/env bash",
         f"# {header}",
         *(f"# {note}" for note in notes),
+        *([PLAIN] if with_signs([*env.values(), *argv]) else []),
         "set -euo pipefail",
         'cd "$(dirname "${BASH_SOURCE[0]}")"  # the files named below lie beside this script',
     ]
-    lines += [f"export {name}={quote(value)}" for name, value in env.items()]
-    lines.append("exec " + " \\\n  ".join(_grouped(argv)))
+    lines += exports(env)
+    lines.append(command(argv))
     return "\n".join(lines) + "\n"
 
 
-def _grouped(argv: Sequence[Word]) -> list[str]:
+def with_signs(words: Iterable[Word]) -> bool:
+    """Whether a word has a sign that a shell would expand, were it not quoted."""
+    return any(isinstance(word, str) and ("$" in word or "`" in word) for word in words)
+
+
+def exports(env: Mapping[str, Word]) -> list[str]:
+    """The lines that set the variables."""
+    return [f"export {name}={quote(value)}" for name, value in env.items()]
+
+
+def command(argv: Sequence[Word]) -> str:
+    """The words as one command in place of the shell, an option a line."""
+    return "exec " + " \\\n  ".join(grouped(argv))
+
+
+def grouped(argv: Sequence[Word]) -> list[str]:
     """The program on the first line, then one option with its value, or one further word, a line."""
     lines: list[list[str]] = [[]]
     for word in argv:
@@ -118,4 +95,6 @@ def _grouped(argv: Sequence[Word]) -> list[str]:
 
 def quote(word: Word) -> str:
     """A word as bash reads it back unchanged; a Variable in double quotes."""
+    if isinstance(word, Joined):
+        return "".join(quote(part) for part in word.parts)  # side by side they are one word to bash
     return f'"{word}"' if isinstance(word, Variable) else shlex.quote(word)

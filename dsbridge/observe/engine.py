@@ -1,4 +1,7 @@
-"""What a live engine says of itself, as strict JSON."""
+"""What a live engine says of itself, as strict JSON.
+
+Also loaded by path inside observed programs, whose Python may be 3.9: the standard library alone.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +25,11 @@ def strict(value: Any) -> Any:
     """The value as strict JSON can say it; what it cannot say becomes its type's name."""
     if isinstance(value, dict):
         return {str(key): strict(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, (list, tuple, set, frozenset)):
         return [strict(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
-    if value is None or isinstance(value, bool | int | float | str):
+    if value is None or isinstance(value, (bool, int, float, str)):
         return value
     return getattr(value, "__name__", None) or str(value)
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from dsbridge.spec.fsdp import Fsdp
 from dsbridge.spec.kinds import Choice, Mapping_, Number
-from dsbridge.spec.layout import Cluster, Launch, Parallelism
+from dsbridge.spec.launching import Launch
+from dsbridge.spec.layout import Cluster, Parallelism
 from dsbridge.spec.model import Finetuning, Model
 from dsbridge.spec.offload import Aio
 from dsbridge.spec.optimization import Batch, Optimizer, Scheduler

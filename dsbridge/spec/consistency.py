@@ -32,7 +32,9 @@ WARMUP = Code("SP017", "two-warmups", Severity.ERROR, "Warm-up given as ratio an
 ENDS = Code("SP020", "two-ends", Severity.ERROR, "The end of the curve given as ratio and as rate.")
 HEADS = Code("SP018", "heads-not-divisible", Severity.ERROR, "tp or ulysses does not divide the heads.")
 NODES = Code("SP019", "node-rank", Severity.ERROR, "The node rank is outside the cluster.")
+MEETING = Code("SP021", "rendezvous-contradiction", Severity.ERROR, "The nodes cannot meet so.")
 CODES = (
+    MEETING,
     BATCH,
     WORLD,
     NVME_PATH,
@@ -220,6 +222,32 @@ def _nodes(spec: ParallelSpec) -> Iterator[Diagnostic]:
         )
 
 
+def _meeting(spec: ParallelSpec) -> Iterator[Diagnostic]:
+    """Nodes that are counted and numbered beforehand are no elastic job."""
+    launch, nodes = spec.launch, spec.cluster.nodes or 1
+    for name in ("rendezvous_id", "min_nodes", "max_nodes"):
+        if launch.rendezvous == "static" and getattr(launch, name) is not UNSET:
+            yield MEETING(
+                f"`launch.rendezvous` is static, and `launch.{name}` is for nodes that number themselves",
+                hint="Write `launch.rendezvous: c10d`, or remove it.",
+                key=f"launch.{name}",
+            )
+    least, most = launch.min_nodes or nodes, launch.max_nodes or nodes
+    if not least <= nodes <= most:
+        key = "min_nodes" if least > nodes else "max_nodes"
+        yield MEETING(
+            f"`cluster.nodes` is {nodes}, which is not within {least} to {most} nodes",
+            hint="Give min_nodes <= cluster.nodes <= max_nodes.",
+            key=f"launch.{key}",
+        )
+    if launch.hosts and len(launch.hosts) != nodes:
+        yield MEETING(
+            f"`launch.hosts` names {len(launch.hosts)}, and there are {nodes} nodes",
+            hint="Name each node once.",
+            key="launch.hosts",
+        )
+
+
 CHECKS: tuple[Callable[[ParallelSpec], Iterator[Diagnostic]], ...] = (
     _world,
     _batch,
@@ -231,4 +259,5 @@ CHECKS: tuple[Callable[[ParallelSpec], Iterator[Diagnostic]], ...] = (
     _warmup,
     _heads,
     _nodes,
+    _meeting,
 )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from dsbridge.values import AUTO
+
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Mismatch(ValueError):
@@ -223,6 +226,33 @@ class Mapping_(Kind):
         if self.of_mappings:
             return {"type": "object", "additionalProperties": {"type": "object"}}
         return {"type": "object"}
+
+
+class Variables(Mapping_):
+    """Environment variables: names to text or numbers, held as text. A value may have several lines."""
+
+    def _read(self, value: Any) -> dict[str, str]:
+        if not isinstance(value, dict):
+            raise Mismatch(self.wanted())
+        wrong = [name for name in value if not isinstance(name, str) or not VARIABLE.fullmatch(name)]
+        if wrong:
+            raise Mismatch(f"names of environment variables; `{wrong[0]}` is none")
+        for name, one in value.items():
+            if isinstance(one, bool) or not isinstance(one, str | int | float):
+                raise Mismatch(f"text or a number behind `{name}`; for a switch write 1 or 0")
+            if "\0" in str(one):
+                raise Mismatch(f"text without a NUL character behind `{name}`")
+        return {name: str(one) for name, one in value.items()}
+
+    def wanted(self) -> str:
+        return "a mapping of names to text, as {NAME: value}"
+
+    def _json_schema(self) -> dict[str, Any]:
+        return {
+            "type": "object",
+            "propertyNames": {"pattern": f"^{VARIABLE.pattern}$"},
+            "additionalProperties": {"type": ["string", "number"]},
+        }
 
 
 def _finite(value: Any) -> bool:

@@ -78,30 +78,3 @@ class Parallelism(Part):
         "",
         "accelerate/utils/dataclasses.py DeepSpeedSequenceParallelConfig",
     )
-
-
-class Launch(Part):
-    """How the processes are started."""
-
-    kind: Option[str] = setting(
-        Choice(auto=False, options=("torchrun", "accelerate", "deepspeed", "slurm")),
-        "The launcher.",
-        "",
-        "",
-    )
-    master_addr: Option[str] = setting(
-        Text(auto=False), "Address of node 0; needed with several nodes.", "", ""
-    )
-    master_port: Option[int] = setting(Integer(auto=False, least=1, most=65535), "Port of node 0.", "", "")
-    node_rank: Option[int] = setting(
-        Integer(auto=False, least=0),
-        "This node's number; read from NODE_RANK at launch unless given.",
-        "",
-        "",
-    )
-    script: Option[str] = setting(
-        Text(auto=False),
-        "The user's training script, for targets that have no entry point of their own.",
-        "",
-        "",
-    )

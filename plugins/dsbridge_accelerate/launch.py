@@ -5,37 +5,43 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from dsbridge.rulebook import Setup
 from dsbridge.sdk import (
+    NO_RAY,
     UNSET,
-    Launch,
     RenderRequest,
+    Start,
     Word,
+    by_rendezvous,
     dims,
-    make_launch,
     master_addr,
     master_port,
+    meeting,
     node_rank,
-    unsupported,
+    refused_kind,
 )
 from dsbridge_accelerate.codes import WORLD_SIZE
 from dsbridge_accelerate.section import Section
 
-_KINDS = {
-    "deepspeed": ("`accelerate launch` starts the processes itself", "Remove `launch.kind`."),
-    "slurm": (
-        "launch.sh is one `accelerate launch` a node",
-        "srun --ntasks-per-node=1 bash -c 'NODE_RANK=$SLURM_NODEID bash launch.sh'",
-    ),
+_READS = "{} does not read Accelerate's YAML, which only `accelerate launch` hands on"
+_OTHERS = "it starts {}, and no script of yours"
+STARTS = {
+    "accelerate": "",
+    "torchrun": "",  # accelerate launch is torchrun's own agent
+    "slurm": "",
+    "kubernetes": "",
+    "deepspeed": _READS.format("deepspeed"),
+    "llamafactory": _OTHERS.format("LLaMA-Factory"),
+    "xtuner": _OTHERS.format("XTuner"),
+    "ray": NO_RAY,
 }
+_RANKS = {"main_process_ip": "master_addr", "main_process_port": "master_port", "machine_rank": "node_rank"}
 
 
 def cluster_section(request: RenderRequest) -> Section:
     """num_processes is all ranks; what each node knows for itself comes by flags."""
     spec, layout = request.spec, dims(request.spec)
-    section = Section(
-        claimed={f"launch.{name}" for name in ("master_addr", "master_port", "node_rank", "script", "kind")}
-        | {"cluster.nodes", "cluster.gpus_per_node"}
-    )
+    section = Section()
     own = request.own()
     kept = layout.world_size is None and "num_processes" in own  # parsed from files that do not count so
     if layout.world_size is None and not kept:
@@ -45,24 +51,37 @@ def cluster_section(request: RenderRequest) -> Section:
         section.said["num_machines"] = layout.nodes
     if not kept:
         section.said["num_processes"] = layout.world_size
-    given = {
-        "machine_rank": spec.launch.node_rank,
-        "main_process_ip": spec.launch.master_addr,
-        "main_process_port": spec.launch.master_port,
-    }
+    given = {key: getattr(spec.launch, name) for key, name in _RANKS.items()}
+    if spec.launch.kind == "kubernetes":
+        given = {}  # Kubeflow tells each pod
+    elif spec.launch.kind == "slurm":
+        del given["machine_rank"]
     section.said |= {key: value for key, value in given.items() if value is not UNSET}
-    if layout.nodes > 1 and spec.launch.node_rank is UNSET:
+    if layout.nodes > 1 and "machine_rank" not in section.said:
         section.removed["machine_rank"] = "each node gives its own, by --machine_rank"
-    kind = spec.launch.kind
-    if kind in _KINDS:
-        section.found.append(unsupported("launch.kind", kind, *_KINDS[str(kind)]))
+    if by_rendezvous(spec) and layout.nodes > 1:
+        section.said |= {"rdzv_backend": "c10d", "same_network": False}
+    section.found += refused_kind(request, STARTS, "accelerate launch")
     return section
 
 
 def make(
     request: RenderRequest, name: str, yaml: Mapping[str, Any], section: Section, notes: list[str]
-) -> Launch:
+) -> Start:
     """The command; a flag for what the YAML does not say and every node must."""
+    script = str(request.spec.launch.script or "train.py")
+    arguments = request.spec.launch.arguments or ()
+    return _start(request, name, yaml, section, notes, (script, *arguments))
+
+
+def _start(
+    request: RenderRequest,
+    name: str,
+    yaml: Mapping[str, Any],
+    section: Section,
+    notes: list[str],
+    program: tuple[str, ...],
+) -> Start:
     spec = request.spec
     argv: list[Word] = ["accelerate", "launch", "--config_file", name]
     if dims(spec).nodes > 1:
@@ -74,5 +93,23 @@ def make(
         for key, word in words.items():
             if key not in yaml:
                 argv += [f"--{key}", word]
-    argv += [*section.flags, str(spec.launch.script or "train.py")]
-    return make_launch(request.header(), section.env, argv, notes)
+    flags, env, says = meeting(spec)
+    argv += [flag for flag in flags if flag not in ("--rdzv_backend", "c10d")]  # the YAML says it
+    argv += [*section.flags, *program]
+    says |= {"launch.script", "launch.arguments"}
+    return Start("accelerate launch", tuple(argv), {**section.env, **env}, says, notes=tuple(notes))
+
+
+def of_files(request: RenderRequest, setup: Setup) -> Start:
+    """The user's own YAML and script; what the spec says of the cluster comes by flags, which win."""
+    spec, layout = request.spec, dims(request.spec)
+    flags = setup.trees.get("flags") or {}
+    name = str(flags.get("config_file") or "")
+    section = Section()
+    if spec.cluster.nodes is not UNSET:
+        section.flags += ["--num_machines", str(layout.nodes)]
+    if layout.world_size is not None:
+        section.flags += ["--num_processes", str(layout.world_size)]
+    if by_rendezvous(spec):
+        section.flags += ["--rdzv_backend", "c10d"]
+    return _start(request, name, {}, section, [], tuple(setup.words.items))

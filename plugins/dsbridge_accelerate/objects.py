@@ -98,6 +98,8 @@ class Objects:
                 parts["model"], trees["model"] = self.model(value, accelerator)
                 if trees["model"].get("unsized"):
                     parts["model"]["sized"] = unread("prepared.model.sized")
+            elif isinstance(value, Unread) and "optim" in value.code.lower():
+                parts["optimizer"] = unread("prepared.optimizer")
         if call.more:
             parts["loaders"] = unread("prepared.loaders")
         return trees

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dsbridge.sdk import Rendered, RenderRequest, YamlEdit, unsupported
+from dsbridge.sdk import Rendered, RenderRequest, YamlEdit, finish_launch, unsupported
 from dsbridge_accelerate import launch
 from dsbridge_accelerate.deepspeed import STYLE_KEY, deepspeed_section
 from dsbridge_accelerate.files import edit_yaml, new_yaml, read_base
@@ -61,7 +61,10 @@ def _files(
     kept = {key: value for key, value in base.items() if key not in section.removed}
     script = str(request.spec.launch.script or "train.py")
     notes = [f"{script} is yours: it makes an Accelerator() and calls accelerator.prepare(...)"]
-    command = launch.make(request, name, {**kept, **section.said}, section, notes)
-    files = {name: text, **section.files, "launch.sh": command.script}
-    claimed = frozenset(section.claimed & request.values.keys())
-    return Rendered(files, command, claimed, tuple(section.found))
+    start = launch.make(request, name, {**kept, **section.said}, section, notes)
+    files = {name: text, **section.files}
+    started = finish_launch(request, start, files)
+    claimed = frozenset(section.claimed & request.values.keys()) | started.claimed
+    return Rendered(
+        {**files, **started.files}, started.launch, claimed, (*section.found, *started.diagnostics)
+    )

@@ -10,7 +10,7 @@ from dsbridge_llamafactory import codes
 
 if TYPE_CHECKING:
     from dsbridge.rulebook import Launcher, Layer, Reader, Reading, Setup
-    from dsbridge.sdk import Vocabulary, Written
+    from dsbridge.sdk import Start, Vocabulary, Written
 
 
 def _render(request: RenderRequest) -> Rendered:
@@ -62,6 +62,18 @@ def _written(setup: Setup, reading: Reading) -> Iterable[Written]:
     return written(setup, reading)
 
 
+def _starts() -> Mapping[str, str]:
+    from dsbridge_llamafactory.launch import STARTS
+
+    return STARTS
+
+
+def _program(request: RenderRequest, setup: Setup) -> Start:
+    from dsbridge_llamafactory.launch import of_files
+
+    return of_files(request, setup)
+
+
 FRAMEWORK = Framework(
     name="llamafactory",
     title="LLaMA-Factory",
@@ -75,6 +87,8 @@ FRAMEWORK = Framework(
     vocabulary=_vocabulary,
     surfaces=("yaml", "flags", "v1"),
     written=_written,
+    starts=_starts,
+    program=_program,
 )
 
 

@@ -51,7 +51,9 @@ def read(setup: Setup) -> Launched:
     sources = {f"cli.{name}": Source("environment") for name in environ}
     tree = {"cli": {"alone": alone}}
     if alone is True:
-        facts = {"world_size": 1, "local_world_size": 1}
+        by_ray = not switched_on(environ) and enabled(environ.get("USE_RAY", "0"))
+        workers = _workers(setup) if by_ray else None
+        facts = {"world_size": workers} if workers else {"world_size": 1, "local_world_size": 1}
         return Launched(Reading(tree, sources, facts), program, {}, "llamafactory")
     local = _whole(environ.get("NPROC_PER_NODE")) or (None if "NPROC_PER_NODE" in environ else gpus)
     nodes = _whole(environ.get("NNODES", "1"))
@@ -62,6 +64,15 @@ def read(setup: Setup) -> Launched:
     if "world_size" in facts:
         exported |= {"WORLD_SIZE": str(facts["world_size"]), "LOCAL_WORLD_SIZE": str(local)}
     return Launched(Reading(tree, sources, facts), program, exported, "llamafactory")
+
+
+def _workers(setup: Setup) -> int | None:
+    """Ray's workers are the ranks: `ray_num_workers` of the training YAML (0.9.5 train/tuner.py:283)."""
+    name = setup.words.items[2] if len(setup.words.items) > 2 else ""
+    if not name.endswith((".yaml", ".yml")) or not setup.files.has(name):
+        return None
+    value = setup.files.yaml(name).value
+    return _whole(value.get("ray_num_workers", 1)) if isinstance(value, dict) else None
 
 
 def _forced(environ: Mapping[str, str]) -> bool:

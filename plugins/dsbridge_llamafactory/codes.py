@@ -25,6 +25,8 @@ V1_BATCH = Code("LF018", "v1-batch", Severity.ERROR, "V1 says accumulation by th
 V1_REFUSED = Code("LF019", "v1-refused", Severity.ERROR, "LLaMA-Factory's V1 refuses this.")
 V1_ENVIRONMENT = Code("LF020", "v1-environment", Severity.WARNING, "The spec has no room for a variable.")
 DIALECT = Code("LF022", "unknown-dialect", Severity.ERROR, "LLaMA-Factory has no such dialect.")
+SPACES = Code("LF023", "value-is-split", Severity.ERROR, "LLaMA-Factory's launcher splits at spaces.")
+RAY_KEY = Code("LF024", "ray-key-by-version", Severity.INFO, "Not every LLaMA-Factory has this key of Ray's.")
 V1_ALL = (V1_VERSION, V1_SWITCH, V1_BATCH, V1_REFUSED, V1_ENVIRONMENT, DIALECT)
 ALL = (
     REQUIRED,
@@ -40,5 +42,7 @@ ALL = (
     FSDP_WRAP,
     FILE_NAME,
     UNREAD,
+    SPACES,
+    RAY_KEY,
     *V1_ALL,
 )

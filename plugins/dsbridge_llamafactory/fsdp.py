@@ -10,27 +10,36 @@ from typing import Any
 
 from dsbridge.sdk import (
     UNSET,
-    Diagnostic,
-    Launch,
     Placed,
     RenderRequest,
+    Start,
     Variable,
     Word,
+    by_rendezvous,
     dims,
-    make_launch,
     master_addr,
     master_port,
+    meeting,
     node_rank,
     to_yaml,
-    unsupported,
 )
 from dsbridge_llamafactory import codes
 from dsbridge_llamafactory.under_accelerate import OWN, USUAL
 from dsbridge_trainer.fsdp import fsdp_settings
-from dsbridge_trainer.launch import slurm_node, slurm_notes
 from dsbridge_trainer.refusals import under_fsdp
 
 ACCELERATE_FILE = "accelerate_config.yaml"
+_TELLS = "with FSDP LLaMA-Factory is started by accelerate launch, which tells it of FSDP"
+STARTS = {
+    "accelerate": "",
+    "slurm": "",
+    "kubernetes": "",
+    "llamafactory": _TELLS,
+    "torchrun": _TELLS,
+    "deepspeed": _TELLS,
+    "ray": _TELLS,
+    "xtuner": "it starts XTuner",
+}
 
 
 def fsdp(request: RenderRequest) -> tuple[Placed, str]:
@@ -79,32 +88,30 @@ def _accelerate(request: RenderRequest, settings: dict[str, Any]) -> dict[str, A
     if "num_processes" in kept and kept["num_processes"] is None:
         del kept["num_processes"]  # parsed from files that leave it to a flag
     more = kept.pop("fsdp_config", {})
+    meets = by_rendezvous(request.spec) and layout.nodes > 1
     return {
         "compute_environment": "LOCAL_MACHINE",
         "distributed_type": "FSDP",
         "num_machines": layout.nodes,
         **size,
         **{name: value for name, value in USUAL.items() if name != "compute_environment"},
+        **({"rdzv_backend": "c10d", "same_network": False} if meets else {}),
         **kept,
         "fsdp_config": {**settings, **(more if isinstance(more, dict) else {}), **settings},
     }
 
 
-def launch(request: RenderRequest, training_file: str) -> tuple[Launch, list[Diagnostic]]:
+def start(request: RenderRequest, training_file: str) -> Start:
     """`accelerate launch -m llamafactory.launcher`: as a module it trains at once and starts no torchrun."""
     spec, layout = request.spec, dims(request.spec)
-    slurm = spec.launch.kind == "slurm"
-    rank: Word = slurm_node() if slurm and spec.launch.node_rank is UNSET else node_rank(spec)
     total = Variable("NUM_PROCESSES", required="set it to the number of GPUs of all nodes")
+    flags, env, says = meeting(spec)
     words: tuple[Word, ...] = (
         *("accelerate", "launch", "--config_file", ACCELERATE_FILE),
         *(("--num_processes", total) if layout.world_size is None else ()),
-        *("--machine_rank", rank),
+        *("--machine_rank", node_rank(spec)),
         *("--main_process_ip", master_addr(spec), "--main_process_port", master_port(spec)),
+        *flags,
         *("-m", "llamafactory.launcher", training_file),
     )
-    found, notes = slurm_notes(spec, []) if slurm else ([], [])
-    if spec.launch.kind in ("torchrun", "deepspeed"):
-        reason = "with FSDP LLaMA-Factory is started by accelerate launch, which tells it of FSDP"
-        found = [unsupported("launch.kind", spec.launch.kind, reason, "Write accelerate or slurm.")]
-    return make_launch(request.header(), {}, words, notes), found
+    return Start("accelerate launch", words, env, says)

@@ -8,16 +8,18 @@ from typing import Any
 from dsbridge.sdk import (
     UNSET,
     Diagnostic,
-    Launch,
     Placed,
     Rendered,
     RenderRequest,
+    Started,
     YamlEdit,
     asks_for_deepspeed,
     changed,
     dims,
     ds_config,
+    finish_launch,
     optimizer_by_deepspeed,
+    refused_kind,
     to_json,
     unsupported,
 )
@@ -28,7 +30,6 @@ from dsbridge_llamafactory.training_yaml import edited, new_yaml
 from dsbridge_llamafactory.under_accelerate import OWN as OWN_LAUNCHER
 from dsbridge_trainer.arguments import together, training_arguments
 from dsbridge_trainer.dialect import DIALECT as TRAINER
-from dsbridge_trainer.launch import CLAIMED as LAUNCH_CLAIMED
 from dsbridge_trainer.merge import with_own
 from dsbridge_trainer.native import native
 from dsbridge_trainer.refusals import autotp, universal, uses_fsdp
@@ -52,10 +53,11 @@ def render(request: RenderRequest) -> Rendered:
     stage = config.get("zero_optimization", {}).get("stage")
     found += refusals(request, finished, Sharding(stage, uses_fsdp(request)))
     found += autotp(config, lora=finished.get("finetuning_type", "lora") == "lora")
-    started, notes = _launch(request, name)
-    files = {name: text, **files, "launch.sh": started.script}
-    claimed = parts.claimed | LAUNCH_CLAIMED
-    return Rendered(files, started, claimed, (*parts.diagnostics, *found, *notes))
+    files = {name: text, **files}
+    started, notes = _launch(request, name, files)
+    claimed = parts.claimed | started.claimed
+    diagnostics = (*parts.diagnostics, *found, *notes, *started.diagnostics)
+    return Rendered({**files, **started.files}, started.launch, claimed, diagnostics)
 
 
 def _without_launcher(request: RenderRequest) -> RenderRequest:
@@ -93,8 +95,9 @@ def _sharded(request: RenderRequest) -> tuple[Placed, dict[str, str], dict[str, 
 
 def _own(request: RenderRequest) -> Placed:
     """What LLaMA-Factory needs beyond one key for one value."""
-    spec, keys = request.spec, dict[str, Any]()
-    found: list[Diagnostic] = []
+    spec = request.spec
+    by_ray, found = launch.ray_keys(request)
+    keys: dict[str, Any] = dict(by_ray)
     claimed = {"parallelism.ulysses", "parallelism.ep", "zero.init_on_load"}
     if spec.finetuning.method == "qlora" and spec.finetuning.quantization_bits is UNSET:
         keys["quantization_bit"] = 4
@@ -149,10 +152,14 @@ def _with_defaults(keys: dict[str, Any], base: Mapping[str, Any]) -> tuple[dict[
     return {**missing, **keys}, found
 
 
-def _launch(request: RenderRequest, name: str) -> tuple[Launch, list[Diagnostic]]:
-    started, found = (fsdp.launch if uses_fsdp(request) else launch.launch)(request, name)
+def _launch(request: RenderRequest, name: str, files: Mapping[str, str]) -> tuple[Started, list[Diagnostic]]:
+    if uses_fsdp(request):
+        start, starts, usual = fsdp.start(request, name), fsdp.STARTS, "accelerate launch"
+    else:
+        start, starts, usual = launch.start(request, name), launch.STARTS, "llamafactory-cli"
+    found = [*refused_kind(request, starts, usual), *launch.unsplittable(start)]
     if any(c.isspace() for c in name):
         # 0.9.5 launcher.py:121 joins the words and splits them again
         hint = "Give the file a name without spaces."
-        found = [*found, codes.FILE_NAME(f"`{name}` has a space in its name", hint=hint)]
-    return started, found
+        found.append(codes.FILE_NAME(f"`{name}` has a space in its name", hint=hint))
+    return finish_launch(request, start, files), found

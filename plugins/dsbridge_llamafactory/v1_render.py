@@ -16,10 +16,13 @@ from dsbridge.sdk import (
     YamlEdit,
     asks_for_deepspeed,
     batch_numbers,
+    changed,
     dims,
     ds_config,
+    finish_launch,
     nest,
     place,
+    refused_kind,
     show,
     to_json,
     to_yaml,
@@ -30,7 +33,6 @@ from dsbridge_llamafactory import v1_fields as fields
 from dsbridge_llamafactory.v1_inputs import SWITCH
 from dsbridge_trainer.codes import OWN_KEY
 from dsbridge_trainer.dialect import FILLS
-from dsbridge_trainer.launch import CLAIMED as LAUNCH_CLAIMED
 from dsbridge_trainer.merge import into_base
 from dsbridge_trainer.refusals import uses_fsdp
 
@@ -63,10 +65,18 @@ def render(request: RenderRequest) -> Rendered:
     whole = nest({**keys, **kept})
     name = TRAINING_FILE if request.base is None else request.base.name
     text, told = _training_file(request, whole)
-    started, notes = launch.launch(request, name, str(command), {SWITCH: "1"})
     files = {name: text, **{k: v for part in parts for k, v in part.files.items()}}
-    claimed = frozenset().union(LAUNCH_CLAIMED, *(part.claimed for part in parts))
-    return Rendered({**files, "launch.sh": started.script}, started, claimed, (*found, *told, *notes))
+    starts = {**launch.STARTS, "ray": "V1 has no Ray path"}
+    spoken = refused_kind(request, starts, "llamafactory-cli")
+    if request.spec.launch.kind == "ray":
+        request = request._replace(
+            spec=changed(request.spec, launch=changed(request.spec.launch, kind=UNSET))
+        )
+    start = launch.start(request, name, str(command), {SWITCH: "1"})
+    started = finish_launch(request, start, files)
+    claimed = frozenset().union(started.claimed, *(part.claimed for part in parts))
+    diagnostics = (*found, *told, *spoken, *launch.unsplittable(start), *started.diagnostics)
+    return Rendered({**files, **started.files}, started.launch, claimed, diagnostics)
 
 
 def _twice(key: str, own: Any, said: Any) -> Diagnostic:

@@ -10,7 +10,7 @@ from dsbridge_trainer import codes
 
 if TYPE_CHECKING:
     from dsbridge.rulebook import Layer, Reader, Reading, Setup
-    from dsbridge.sdk import Vocabulary, Written
+    from dsbridge.sdk import Start, Vocabulary, Written
 
 
 def _render(request: RenderRequest) -> Rendered:
@@ -43,6 +43,18 @@ def _written(setup: Setup, reading: Reading) -> Iterable[Written]:
     return written(setup, reading)
 
 
+def _starts() -> Mapping[str, str]:
+    from dsbridge_trainer.launch import STARTS
+
+    return STARTS
+
+
+def _program(request: RenderRequest, setup: Setup) -> Start:
+    from dsbridge_trainer.launch import start
+
+    return start(request, {}, setup.words.items)
+
+
 FRAMEWORK = Framework(
     name="trainer",
     title="HF Trainer",
@@ -56,6 +68,8 @@ FRAMEWORK = Framework(
     vocabulary=_vocabulary,
     surfaces=("TrainingArguments", "flags"),
     written=_written,
+    starts=_starts,
+    program=_program,
 )
 
 

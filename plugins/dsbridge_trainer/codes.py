@@ -24,7 +24,6 @@ OWN_KEY = Code("TR015", "own-key-conflict", Severity.ERROR, "A framework's own k
 BAD_BASE = Code("TR016", "bad-base", Severity.ERROR, "The base file cannot be edited.")
 BASE_CHANGED = Code("TR017", "base-changed", Severity.INFO, "A value of the base file has been replaced.")
 UNIVERSAL = Code("TR018", "universal-checkpoint", Severity.INFO, "The checkpoint must be converted first.")
-LAUNCHER = Code("TR019", "launcher", Severity.INFO, "What this launcher needs from you.")
 EVAL_DATA = Code("TR020", "needs-eval-data", Severity.INFO, "Evaluation needs a data set of its own.")
 ULYSSES = Code("TR021", "ulysses-incomplete", Severity.ERROR, "Ulysses lacks a number it needs.")
 ULYSSES_DATA = Code("TR023", "ulysses-data", Severity.WARNING, "Ulysses needs more of every batch.")
@@ -62,7 +61,6 @@ ALL = (
     BAD_BASE,
     BASE_CHANGED,
     UNIVERSAL,
-    LAUNCHER,
     EVAL_DATA,
     ULYSSES,
     ULYSSES_DATA,

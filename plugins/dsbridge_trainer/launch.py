@@ -2,87 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from dsbridge.sdk import (
+    NO_RAY,
     UNSET,
-    Diagnostic,
-    Launch,
     ParallelSpec,
     RenderRequest,
+    Start,
     Variable,
     Word,
+    deepspeed_launcher,
     dims,
-    make_launch,
     master_addr,
     master_port,
+    meeting,
     node_rank,
-    torchrun_words,
-    unsupported,
-)
-from dsbridge_trainer import codes
-
-CLAIMED = frozenset(
-    {
-        "cluster.nodes",
-        "cluster.gpus_per_node",
-        *(f"launch.{name}" for name in ("kind", "master_addr", "master_port", "node_rank", "script")),
-    }
+    torchrun,
 )
 
+_OTHERS = "it starts {}, and no script of yours"
+STARTS = {
+    "torchrun": "",
+    "accelerate": "",
+    "deepspeed": "",
+    "slurm": "",
+    "kubernetes": "",
+    "llamafactory": _OTHERS.format("LLaMA-Factory"),
+    "xtuner": _OTHERS.format("XTuner"),
+    "ray": NO_RAY,
+}
+ONE_PROCESS = "for one process it makes no rendezvous, which DeepSpeed needs; torchrun is written"
 
-def launch(request: RenderRequest, env: Mapping[str, Word]) -> tuple[Launch, list[Diagnostic]]:
-    """The launcher of `launch.kind`, torchrun unless another is asked for."""
+
+def alone(spec: ParallelSpec) -> bool:
+    """Whether `accelerate launch` would start one process, without torchrun."""
+    return spec.launch.kind == "accelerate" and dims(spec).world_size == 1
+
+
+def start(request: RenderRequest, env: Mapping[str, Word], words: Sequence[str] = ()) -> Start:
+    """The launcher of `launch.kind`, torchrun unless another is asked for.
+
+    words: a script that is launched as it is, with its arguments.
+    """
     spec = request.spec
-    script = "train.py" if spec.launch.script is UNSET else str(spec.launch.script)
-    notes = [f"{script} is yours: it makes its arguments as train_snippet.py shows"]
-    found: list[Diagnostic] = []
-    if spec.launch.kind == "accelerate" and dims(spec).world_size == 1:
-        words = torchrun_words(spec)
-        reason = "for one process it makes no rendezvous, which DeepSpeed needs; torchrun is written"
-        found = [unsupported("launch.kind", "accelerate", reason, "Write `launch.kind: torchrun`.")]
-    elif spec.launch.kind == "accelerate":
-        words = _accelerate_words(spec)
-    elif spec.launch.kind == "deepspeed":
-        words = _deepspeed_words(spec)
-        if dims(spec).nodes > 1:
-            notes.append(
-                "run it on the first node only; it reaches the others by ssh, as HOSTFILE lists them"
-            )
-    else:
-        words = torchrun_words(spec)
-        if spec.launch.kind == "slurm":
-            words = slurm(spec, words)
-            found, notes = slurm_notes(spec, notes)
-    return make_launch(request.header(), env, (*words, script), notes), found
-
-
-def slurm(spec: ParallelSpec, words: tuple[Word, ...]) -> tuple[Word, ...]:
-    """torchrun as one task a node: Slurm then numbers the nodes."""
-    if spec.launch.node_rank is not UNSET:
-        return words
-    at = words.index("--node_rank") + 1
-    return (*words[:at], slurm_node(), *words[at + 1 :])
-
-
-def slurm_node() -> Variable:
-    """This node's number, as srun gives it."""
-    return Variable("SLURM_NODEID", required="start this script by srun, one task a node")
-
-
-def slurm_notes(spec: ParallelSpec, notes: list[str]) -> tuple[list[Diagnostic], list[str]]:
-    """How the script is started inside an allocation."""
-    nodes = dims(spec).nodes
-    start = f"srun --nodes={nodes} --ntasks-per-node=1 bash launch.sh"
-    found = codes.LAUNCHER(
-        "`launch.kind: slurm`: launch.sh is one task a node, and is not itself an sbatch script",
-        hint=f"In your allocation: `{start}`; with several nodes set MASTER_ADDR to the first one.",
-        key="launch.kind",
+    script = tuple(words) or ("train.py" if spec.launch.script is UNSET else str(spec.launch.script),)
+    notes = [] if words else [f"{script[0]} is yours: it makes its arguments as train_snippet.py shows"]
+    more = spec.launch.arguments or ()
+    says = frozenset({"launch.script", "launch.arguments"})
+    if spec.launch.kind == "accelerate" and not alone(spec):
+        argv, variables, said = accelerate_words(spec)
+        return Start(
+            "accelerate launch",
+            (*argv, *script, *more),
+            {**env, **variables},
+            said | says,
+            notes=tuple(notes),
+        )
+    with_deepspeed = spec.launch.kind == "deepspeed"
+    made = (deepspeed_launcher if with_deepspeed else torchrun)(spec)
+    return Start(
+        "deepspeed" if with_deepspeed else "torchrun",
+        (*made.argv, *script, *more),
+        env,
+        made.says | says,
+        made.files,
+        (*notes, *made.notes),
     )
-    return [found], [*notes, f"in your Slurm allocation: {start}"]
 
 
-def _accelerate_words(spec: ParallelSpec) -> tuple[Word, ...]:
+def accelerate_words(spec: ParallelSpec) -> tuple[tuple[Word, ...], dict[str, Word], frozenset[str]]:
     """`accelerate launch` by flags alone; precision and DeepSpeed stand in the arguments.
 
     Without --multi_gpu it starts one process where it sees one GPU, and takes DeepSpeed or FSDP from the
@@ -94,29 +83,12 @@ def _accelerate_words(spec: ParallelSpec) -> tuple[Word, ...]:
         if layout.world_size is None
         else str(layout.world_size)
     )
-    return (
-        *(
-            "accelerate",
-            "launch",
-            "--multi_gpu",
-            "--num_processes",
-            total,
-            "--num_machines",
-            str(layout.nodes),
-        ),
-        *("--machine_rank", node_rank(spec)),
+    flags, env, says = meeting(spec)
+    argv: tuple[Word, ...] = (
+        *("accelerate", "launch", "--multi_gpu", "--num_processes", total),
+        *("--num_machines", str(layout.nodes), "--machine_rank", node_rank(spec)),
         *("--main_process_ip", master_addr(spec), "--main_process_port", master_port(spec)),
+        *flags,
         *("--mixed_precision", "no", "--dynamo_backend", "no"),
     )
-
-
-def _deepspeed_words(spec: ParallelSpec) -> tuple[Word, ...]:
-    layout = dims(spec)
-    gpus = () if layout.local_world_size is None else ("--num_gpus", str(layout.local_world_size))
-    if layout.nodes == 1:
-        return ("deepspeed", *gpus, "--master_port", master_port(spec))
-    return (
-        *("deepspeed", "--hostfile", Variable("HOSTFILE", "hostfile"), "--num_nodes", str(layout.nodes)),
-        *gpus,
-        *("--master_addr", master_addr(spec), "--master_port", master_port(spec)),
-    )
+    return argv, env, says

@@ -17,6 +17,8 @@ from dsbridge.sdk import (
     Word,
     asks_for_deepspeed,
     ds_config,
+    finish_launch,
+    refused_kind,
     show,
     to_json,
     unsupported,
@@ -26,8 +28,7 @@ from dsbridge_trainer.arguments import together, training_arguments
 from dsbridge_trainer.dialect import DIALECT
 from dsbridge_trainer.fields import rows_for
 from dsbridge_trainer.fsdp import STRATEGY, fsdp_settings, words_of
-from dsbridge_trainer.launch import CLAIMED as LAUNCH_CLAIMED
-from dsbridge_trainer.launch import launch
+from dsbridge_trainer.launch import ONE_PROCESS, STARTS, alone, start
 from dsbridge_trainer.merge import into_base, with_own
 from dsbridge_trainer.native import native
 from dsbridge_trainer.refusals import autotp, is_lora, under_fsdp, universal, uses_fsdp
@@ -48,15 +49,13 @@ def render(request: RenderRequest) -> Rendered:
     keys, found = with_own(request, parts.document("args"))
     keys.pop("class", None)
     name, text, changed = _arguments_file(request, keys)
-    started, told = launch(request, env)
-    files = {
-        name: text,
-        **files,
-        "train_snippet.py": snippet(request, name, kind),
-        "launch.sh": started.script,
-    }
-    diagnostics = (*wrong, *parts.diagnostics, *found, *changed, *told)
-    return Rendered(files, started, parts.claimed | LAUNCH_CLAIMED, diagnostics)
+    files = {name: text, **files, "train_snippet.py": snippet(request, name, kind)}
+    started = finish_launch(request, start(request, env), files)
+    told = refused_kind(request, STARTS, "torchrun")
+    if alone(request.spec):
+        told.append(unsupported("launch.kind", "accelerate", ONE_PROCESS, "Write `launch.kind: torchrun`."))
+    diagnostics = (*wrong, *parts.diagnostics, *found, *changed, *told, *started.diagnostics)
+    return Rendered({**files, **started.files}, started.launch, parts.claimed | started.claimed, diagnostics)
 
 
 def _class(request: RenderRequest) -> tuple[str, list[Diagnostic]]:

@@ -10,7 +10,7 @@ from dsbridge_xtuner.codes import CODES
 
 if TYPE_CHECKING:
     from dsbridge.rulebook import Launcher, Layer, Reader, Reading, Setup
-    from dsbridge.sdk import Vocabulary, Written
+    from dsbridge.sdk import Start, Vocabulary, Written
 
 
 def _render(request: RenderRequest) -> Rendered:
@@ -37,6 +37,18 @@ def _written(setup: Setup, reading: Reading) -> Iterable[Written]:
     return written(setup, reading)
 
 
+def _starts() -> Mapping[str, str]:
+    from dsbridge_xtuner.launch import STARTS
+
+    return STARTS
+
+
+def _program(request: RenderRequest, setup: Setup) -> Start:
+    from dsbridge_xtuner.launch import of_files
+
+    return of_files(request, setup)
+
+
 FRAMEWORK = Framework(
     name="xtuner",
     title="XTuner",
@@ -50,6 +62,8 @@ FRAMEWORK = Framework(
     vocabulary=_vocabulary,
     surfaces=("config", "flags"),
     written=_written,
+    starts=_starts,
+    program=_program,
 )
 
 

@@ -14,13 +14,14 @@ from dsbridge.sdk import (
     RenderRequest,
     Severity,
     batch_numbers,
+    finish_launch,
+    refused_kind,
     show,
     to_json,
-    unsupported,
 )
 from dsbridge_xtuner import codes
 from dsbridge_xtuner.ds import deepspeed_config, uses_deepspeed
-from dsbridge_xtuner.launch import launch
+from dsbridge_xtuner.launch import STARTS, start
 from dsbridge_xtuner.options import NotSayable, encode
 from dsbridge_xtuner.own import add_own, named_config, unknown_keys
 from dsbridge_xtuner.refusals import refusals
@@ -63,11 +64,12 @@ def render(request: RenderRequest) -> Rendered:
             found.append(codes.MOVED(message, hint=hint))
         words = _encoded(options, wants)
     flags = {name: str(value) for name, value in wants.flags.items()}
-    start = launch(request, config, flags, words)
     if built.config:
         files["ds_config.json"] = to_json(built.config)
-    files["launch.sh"] = start.script
-    return Rendered(files, start, frozenset(claimed | wants.claimed), (*found, *wants.found))
+    started = finish_launch(request, start(request, config, flags, words), files)
+    found += [*refused_kind(request, STARTS, "xtuner train"), *started.diagnostics]
+    claimed |= wants.claimed | started.claimed
+    return Rendered({**files, **started.files}, started.launch, frozenset(claimed), (*found, *wants.found))
 
 
 def _base(request: RenderRequest) -> Any:
@@ -80,8 +82,7 @@ def _base(request: RenderRequest) -> Any:
 
 def _claimed(request: RenderRequest) -> set[str]:
     """What the launch and the DeepSpeed file say, or refusals.py has refused."""
-    names = {"cluster.nodes", "cluster.gpus_per_node", "optimizer.owner", "scheduler.owner"}
-    names |= {f"launch.{name}" for name in ("kind", "master_addr", "master_port", "node_rank")}
+    names = {"optimizer.owner", "scheduler.owner"}
     return names | {p for p in request.values if p.startswith("fsdp.")}
 
 
@@ -93,18 +94,12 @@ def _accumulation(request: RenderRequest, shape: Shape) -> int | None:
 
 
 def _notes(request: RenderRequest, shape: Shape) -> list[Diagnostic]:
-    spec, found = request.spec, []
+    spec = request.spec
+    found: list[Diagnostic] = []
     if spec.gradient_clipping is UNSET and uses_deepspeed(spec):
         message = "no `gradient_clipping`: the config's clip_grad.max_norm holds, or 1.0 where it has none"
         hint = "XTuner never leaves gradients unclipped (0.2.0 tools/train.py:328); write 0 to switch it off."
         found.append(codes.CLIPPING(message, hint=hint))
-    kind = spec.launch.kind
-    if kind in ("accelerate", "deepspeed"):
-        reason = "`xtuner train` starts torchrun itself"
-        found.append(unsupported("launch.kind", kind, reason, "Write torchrun or slurm."))
-    if kind == "slurm" and spec.launch.node_rank is not UNSET:
-        rank = spec.launch.node_rank
-        found.append(unsupported("launch.node_rank", rank, "SLURM numbers the processes"))
     config = request.own().get("config")
     if request.base and config and _stem(str(config)) != _stem(request.base.name):
         message = f"--base {request.base.name} is trained, not `frameworks.xtuner.config: {config}`"

@@ -14,14 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dsbridge.launch.script import (
-    Variable,
-    make_launch,
-    master_addr,
-    master_port,
-    node_rank,
-    torchrun_words,
-)
+from dsbridge.launch.nodes import master_addr, master_port, node_rank
+from dsbridge.launch.script import Variable, make_launch
+from dsbridge.launch.words import torchrun_words
 from dsbridge.spec.load import load_mapping
 
 BASH = shutil.which("bash") or "bash"

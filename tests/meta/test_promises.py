@@ -56,6 +56,13 @@ NEEDS: dict[str, dict[str, Any]] = {
     "scheduler.min_lr": {"scheduler": {"type": "cosine_with_min_lr"}},
     "scheduler.warmup_ratio": {"scheduler": {"type": "cosine"}},
     "launch.node_rank": {"cluster": {"nodes": 4, "gpus_per_node": 8}},
+    "launch.min_nodes": {"cluster": {"nodes": 4, "gpus_per_node": 8}},
+    "launch.max_nodes": {"cluster": {"nodes": 2, "gpus_per_node": 8}},
+    "launch.hosts": {"cluster": {"nodes": 2, "gpus_per_node": 8}},
+    "launch.slurm.": {"launch": {"kind": "slurm"}},
+    "launch.kubernetes.": {"launch": {"kind": "kubernetes"}},
+    "launch.kubernetes.image": {"launch": {"kind": "kubernetes", "kubernetes": {"api": "pytorchjob"}}},
+    "launch.ray.": {"launch": {"kind": "ray"}},
     "batch.global": {"batch": {"micro_per_gpu": 1}},
 }
 # two values that differ in every framework, where the first two of the kind do not
@@ -78,6 +85,9 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "optimizer.type": ("adam", "lion"),
     "precision.dtype": ("bf16", "fp16"),
     "fsdp.sharding": ("full_shard", "shard_grad_op"),
+    "launch.hosts": (["aa", "ab"], ["ba", "bb"]),
+    "launch.kubernetes.trainer": ("2.0", "2.3"),
+    **{f"launch.{name}": ({"A": "1"}, {"A": "2"}) for name in ("env", "nccl")},
 }
 FROM_SPEC_ALONE = {
     # two ways to say one thing: with `max_steps` given, frameworks do not look at epochs
@@ -123,7 +133,8 @@ def with_value(path: str, value: Any) -> dict[str, Any]:
 def seen(artifacts: Artifacts) -> tuple[Any, ...]:
     """All that a user gets, without the hash that changes with every value."""
     files = {name: HASH.sub("", text) for name, text in artifacts.files.items()}
-    return files, tuple((d.code, d.message, d.hint) for d in artifacts.diagnostics)
+    told = tuple((d.code, d.message, d.hint) for d in artifacts.diagnostics)
+    return files, dict(artifacts.launch.env), artifacts.launch.argv, told
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -93,6 +93,19 @@ DECLARED = {
         "scheduler.warmup_steps": "a ratio may be written as steps",
     },
 }
+# of `launch`, what the words say but a parser leaves where it stands
+for declared in DECLARED.values():
+    declared |= dict.fromkeys(
+        [f"launch.{name}" for name in ("arguments", "env", "nccl", "interface", "hosts")],
+        "a parser keeps to what decides the training",
+    )
+    declared["launch.rendezvous"] = "an id or a number of nodes implies it"
+    declared["launch.rendezvous_id"] = "unset, a variable names the job"
+    declared |= dict.fromkeys(("launch.min_nodes", "launch.max_nodes"), "unset, one follows from the other")
+    declared |= {"launch.slurm": "in the sbatch script", "launch.kubernetes": "in the objects"}
+    declared["launch.ray"] = "an empty mapping asks for nothing"
+for name in ("accelerate", "llamafactory"):
+    DECLARED[name]["launch.max_restarts"] = "in the launch environment"
 # What rendering writes out where the spec has no opinion: it comes back as one. An address that each node
 # asks its environment for is read as 0.
 WRITTEN_OUT = {
@@ -141,6 +154,10 @@ def differing(loaded: Loaded, artifacts: Artifacts) -> dict[str, tuple[Any, Any]
     told = {d.key for d in artifacts.diagnostics if d.key} | set(DECLARED[artifacts.target])
     told |= set(NOT_FOR_FRAMEWORKS)
     before, after = leaves(loaded.spec), leaves(back.loaded.spec)
+    if {"launch.min_nodes", "launch.max_nodes"} & before.keys():
+        told.add("cluster.nodes")  # the words have a range of nodes
+    if "launch.hosts" in before:
+        told.add("launch.master_addr")  # the first of them
     numbers = batch_numbers(loaded.spec)
     derived = {"batch.micro_per_gpu": numbers.micro, "batch.accumulation": numbers.accumulation}
     ratio, steps = loaded.spec.scheduler.warmup_ratio, loaded.spec.training.max_steps

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import pytest
 
 from dsbridge.planner import Freeze, Lora, ShapeError, catalogue, model_shape, quantised, trained
 from dsbridge.planner.catalogue import find, near, normalised
 from dsbridge.planner.expressions import BadExpression, MissingKeys, Names, evaluate
 from dsbridge.planner.quantised import fp8, gptq
+from dsbridge.plugins import Origin, Registry, registry
+from dsbridge.sdk import ModelEntry, hookimpl
 
 
 def test_expressions_know_sizes_and_conditions_and_nothing_else() -> None:
@@ -74,3 +79,55 @@ def test_layouts_of_quantised_matrices() -> None:
 def test_fused_experts_stay_as_they_are() -> None:
     new, old = (quantised(model_shape("mistralai/Mixtral-8x7B-v0.1", v)) for v in ("5.23.0", "4.51.3"))
     assert new.kept > 45_000_000_000 > old.kept
+
+
+class Plugin:
+    """Brings what it is given."""
+
+    def __init__(self, *several: Any) -> None:
+        self.several = several
+
+    @hookimpl
+    def dsbridge_models(self) -> Iterable[Any]:
+        return self.several
+
+
+@pytest.fixture
+def known() -> Registry:
+    """All installed plugins, and room for more."""
+    return registry.__wrapped__()
+
+
+QWEN = find("Qwen/Qwen2.5-7B")
+assert QWEN is not None
+HOUSE = ModelEntry("House-7B", ("house/House-7B",), "7B", QWEN[1].config, "our own")
+
+
+def test_a_plugin_adds_a_model(known: Registry) -> None:
+    known.add(Plugin(HOUSE), Origin("mine", "mine 1.0"))
+    assert find("house-7b", known) == ("house/House-7B", HOUSE)
+    assert near("house 8b", known)[0] == "house/House-7B"
+    assert find("Qwen/Qwen2.5-7B", known) == QWEN
+    assert not known.failures
+    assert find("house-7b") is None
+
+
+BROKEN = [
+    (Plugin("a text"), "dsbridge_models gives str, not dsbridge.sdk.ModelEntry"),
+    (
+        Plugin(HOUSE._replace(names=("qwen/qwen2.5-7b",))),
+        "model `qwen/qwen2.5-7b` is already taken by dsbridge",
+    ),
+    (Plugin(HOUSE, HOUSE), "model `house/House-7B` is already taken by this plugin"),
+    (Plugin(HOUSE._replace(names=())), "model `House-7B` has no names"),
+    (Plugin(HOUSE._replace(config={"model_type": "house"})), "ShapeError: "),
+]
+
+
+@pytest.mark.parametrize(("plugin", "says"), BROKEN)
+def test_a_model_that_breaks_the_contract_is_named(known: Registry, plugin: Plugin, says: str) -> None:
+    known.add(plugin, Origin("mine", "mine 1.0"))
+    assert find("house-7b", known) is None
+    (failure,) = known.failures
+    assert str(failure).startswith("plugin `mine` (package mine 1.0): ")
+    assert says in str(failure)

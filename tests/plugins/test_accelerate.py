@@ -440,7 +440,7 @@ def test_nodes_by_yaml_and_beside_a_file() -> None:
     assert "--main_process" not in made.files["launch.sh"]
 
 
-@pytest.mark.parametrize("kind", ["deepspeed", "slurm"])
+@pytest.mark.parametrize("kind", ["deepspeed", "ray"])
 def test_another_launcher_is_told(kind: str) -> None:
     assert [d.key for d in told(rendered(launch={"kind": kind}), "REN002")] == ["launch.kind"]
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from ruamel.yaml import YAML
 
 from dsbridge import api
-from dsbridge.sdk import Artifacts, Base, Fidelity, InputError
+from dsbridge.sdk import Artifacts, Base, Fidelity, InputError, Severity
 from dsbridge.testing import check_promises, loaded_specs
 from dsbridge_llamafactory.fields import OWN, SECTIONS
 
@@ -219,12 +219,16 @@ class TestLaunch:
     def test_two_nodes(self) -> None:
         sections = {
             "cluster": {"nodes": 2, "gpus_per_node": 8},
-            "launch": {"master_addr": "n 0", "master_port": 29600},
+            "launch": {"master_addr": "n0", "master_port": 29600},
         }
         launch = rendered(**sections).launch
         assert (launch.env["NNODES"], launch.env["MASTER_PORT"]) == ("2", "29600")
         assert "NODE_RANK:?" in launch.env["NODE_RANK"]
-        assert "export MASTER_ADDR='n 0'" in launch.script
+        assert "export MASTER_ADDR=n0\n" in launch.script
+
+    def test_its_launcher_splits_at_spaces(self) -> None:
+        sections = {"cluster": {"nodes": 2}, "launch": {"master_addr": "n 0"}}
+        assert [d.code for d in rendered(**sections).diagnostics if d.severity is Severity.ERROR] == ["LF023"]
 
     def test_all_gpus_unless_said(self) -> None:
         assert "NPROC_PER_NODE" not in rendered(cluster=None).launch.env

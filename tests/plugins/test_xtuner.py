@@ -753,9 +753,9 @@ def test_curves_that_lack_something() -> None:
 def test_slurm_notes() -> None:
     launch = {"kind": "slurm", "node_rank": 0, "master_addr": "n0"}
     artifacts = rendered(launch=launch, cluster={})
-    assert artifacts.launch.env["MASTER_ADDR"] == "n0"
+    assert "export MASTER_ADDR=n0\n" in artifacts.launch.script
     assert "GPUS_PER_NODE:?" in " ".join(artifacts.launch.argv)
-    assert "SLURM numbers" in message(artifacts, "REN002")
+    assert "the scheduler gives each node its own" in message(artifacts, "REN002")
 
 
 def test_a_base_beside_another_config_is_told() -> None:
