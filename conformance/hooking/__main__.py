@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import shutil
 import sys
@@ -98,7 +99,8 @@ def path_of(env: str, case: Case) -> Path:
 def check(env: str, case: Case, options: argparse.Namespace) -> str:
     """Run a case; "" when it does what it should, as recorded."""
     folder = lay_out(case, options.work)
-    run = launch(folder, options.work, {"PYTHONPATH": f"{HERE / 'spy'}:{ROOT}"}, options.timeout)
+    paths = os.pathsep.join(map(str, (HERE / "spy", ROOT, ROOT / "plugins")))
+    run = launch(folder, options.work, {"PYTHONPATH": paths}, options.timeout)
     seen = recording.portable(made(case, run, folder, env), options.work)
     problem = wrong(case, seen, run)
     if problem:
