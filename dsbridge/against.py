@@ -22,8 +22,9 @@ from dsbridge.verification import compare
 # Where a live engine answers for a key by another method than those of ENGINE.
 _ASKED = {**ENGINE, "tensor_parallel.autotp_size": "autotp_size"}
 _KEYS = {f"engine.{said}": path for path, said in _ASKED.items()}
-# Who set a value that nothing in the user's files comes to.
+# Who set a value that nothing in the user's files comes to; and one where those cannot be read.
 RUNNING = "the program as it ran"
+UNREAD = "somebody: what the run was started with cannot be read"
 # What a spec says of an optimizer that DeepSpeed builds.
 _PARAMS = ("lr", "betas", "eps", "weight_decay")
 
@@ -137,7 +138,7 @@ def set_by(path: str, value: Any, own: Explanation | None, seen: Mapping[str, An
     story = next((entry for entry in own.fields if entry.path == path), None) if own else None
     if story is None or not equal(value, story.value):
         absent = value is UNSET or path not in _leaves(seen)
-        return "nobody: DeepSpeed's default" if absent else _while_running(seen)
+        return "nobody: DeepSpeed's default" if absent else _while_running(seen) if own else UNREAD
     steps = [f"{step.rule.title} ({step.rule.code})" for step in story.steps]
     place = _place(story.source, own)
     return ": ".join(part for part in (place, "; ".join(steps)) if part)

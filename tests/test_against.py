@@ -123,3 +123,9 @@ def test_a_spec_without_deepspeed_is_held_to_that() -> None:
     _, seen = planted({}, {})
     (drift,) = from_spec(load_mapping(sharded).spec, seen)
     assert (drift.path, drift.expected) == ("outcome", "FSDP")
+
+
+def test_where_nothing_can_be_read_nobody_is_accused() -> None:
+    _, seen = planted({"gradient_clipping": 0.25}, {"gradient_clipping": 0.25})
+    (drift,) = from_spec(load_mapping({"version": 1, "gradient_clipping": 1.0}).spec, seen)
+    assert drift.set_by == "somebody: what the run was started with cannot be read"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import shutil
 import sys
@@ -22,8 +23,11 @@ from conformance.hooking.cases import Case, chosen, described
 from conformance.launcher import HERE, STEPS, Run, launch, tail
 from conformance.run import prepare
 
+# A warning has the line that told it in front, which is the framework's.
 TOLD = re.compile(
-    r"^  \S+: expected .*|^      set by .*|.*the run is not as .* says: \d+ difference.*", re.MULTILINE
+    r"^  \S+: expected .*|^      set by .*|"
+    r"Drift(?:Error|Warning): the run is not as .* says: \d+ difference.*",
+    re.MULTILINE,
 )
 RANK = re.compile(r"^\[rank\d+\]: ", re.MULTILINE)  # torch's own, in front of every line of a traceback
 RAISED = re.compile(r"^(?:\S*\.)?(DriftError): the run is not as", re.MULTILINE)
@@ -50,7 +54,7 @@ def made(case: Case, run: Run, folder: Path, env: str) -> dict[str, Any]:
     ended = re.search(r"ranks ended with (\d+) and (\d+)", log)
     return {
         "case": described(case),
-        "versions": recording.versions(env),
+        "versions": recording.versions(packages(env)),
         "ended": "with 0" if run.code == 0 else "with another code",
         "each_rank_ended": [code != "0" for code in ended.groups()] if ended else None,
         "steps": run.record.get("steps", 0),
@@ -81,17 +85,22 @@ def wrong(case: Case, seen: dict[str, Any], run: Run) -> str:
     return ""
 
 
+def packages(env: str) -> str:
+    """The environment whose packages they are: `hf-old` has those of `hf`."""
+    return env.removesuffix("-old")
+
+
 def path_of(env: str, case: Case) -> Path:
     """tests/recorded/hooks/<versions>/<example>-<case>.json"""
-    packages = PACKAGES.get(env, PACKAGES["hf"])
-    short = "_".join(f"{name}-{recording.version(name)}" for name in packages)
+    short = "_".join(f"{name}-{recording.version(name)}" for name in PACKAGES[packages(env)])
     return recording.FOLDER / "hooks" / short / f"{case.example}-{case.name}.json"
 
 
 def check(env: str, case: Case, options: argparse.Namespace) -> str:
     """Run a case; "" when it does what it should, as recorded."""
     folder = lay_out(case, options.work)
-    run = launch(folder, options.work, {"PYTHONPATH": f"{HERE / 'spy'}:{ROOT}"}, options.timeout)
+    paths = os.pathsep.join(map(str, (HERE / "spy", ROOT, ROOT / "plugins")))
+    run = launch(folder, options.work, {"PYTHONPATH": paths}, options.timeout)
     seen = recording.portable(made(case, run, folder, env), options.work)
     problem = wrong(case, seen, run)
     if problem:

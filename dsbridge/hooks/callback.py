@@ -9,7 +9,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from dsbridge.against import Drift
-from dsbridge.hooks.live import engine_for
+from dsbridge.hooks.live import engine_for, engine_on_stack
 from dsbridge.hooks.meant import Given, meant
 from dsbridge.hooks.telling import checked_mode
 from dsbridge.hooks.verifying import judge
@@ -41,5 +41,5 @@ class VerifyCallback(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """The engine is built, and no step has been taken."""
-        engine = engine_for(kwargs.get("model"), kwargs.get("optimizer"))
+        engine = engine_for(kwargs.get("model"), kwargs.get("optimizer")) or engine_on_stack()
         self.differences = judge(engine, self.meant, self.mode, self.record_to, args)

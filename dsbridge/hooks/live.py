@@ -67,6 +67,21 @@ def engine_for(model: Any, optimizer: Any = None) -> Any:
     return next(iter([*stepping, *mine]), None)
 
 
+def engine_on_stack() -> Any:
+    """The engine of the Trainer that is calling; None where there is none.
+
+    For a program that froze its objects (`gc.freeze()`): the collector does not tell of those.
+    """
+    frame = sys._getframe(1)
+    while frame is not None:
+        accelerator = getattr(frame.f_locals.get("self"), "accelerator", None)
+        wrapped = getattr(accelerator, "deepspeed_engine_wrapped", None)
+        if wrapped is not None:
+            return wrapped.engine
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
+
+
 def _holds(engine: Any, model: Any) -> bool:
     """The engine's own module, or one inside it (a compiled model, an adapter)."""
     module = getattr(engine, "module", None)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dsbridge.against import RUNNING, Drift
+from dsbridge.against import RUNNING, UNREAD, Drift
 from dsbridge.hooks.live import effective
 from dsbridge.hooks.meant import Given, Meant, meant
 from dsbridge.hooks.own import named, of_arguments, own_predictions
@@ -92,13 +92,13 @@ def differences(wish: Meant, seen: dict[str, Any], arguments: Any = None) -> lis
 
 def named_by(drift: Sequence[Drift], other: Sequence[Drift]) -> list[Drift]:
     """The differences, each by whom the second account names where the first names nobody."""
-    who = {entry.path: entry.set_by for entry in other if not entry.set_by.startswith(RUNNING)}
-    return [
-        entry._replace(set_by=who[entry.path] or entry.set_by)
-        if entry.set_by.startswith(RUNNING) and entry.path in who
-        else entry
-        for entry in drift
-    ]
+    who = {entry.path: entry.set_by for entry in other}
+    return [entry._replace(set_by=max(entry.set_by, who.get(entry.path, ""), key=_sure)) for entry in drift]
+
+
+def _sure(by: str) -> int:
+    """How much it says: nothing, that nothing could be read, that nothing read comes to it, or who."""
+    return 0 if not by else 1 if by.startswith(UNREAD) else 2 if by.startswith(RUNNING) else 3
 
 
 def _tell(mode: str, name: str, found: Sequence[Drift], ranks: Sequence[int], rank: int, world: int) -> None:

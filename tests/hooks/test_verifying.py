@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import dsbridge
-from dsbridge.against import RUNNING, Drift
+from dsbridge.against import RUNNING, UNREAD, Drift
 from dsbridge.explaining import Explanation
 from dsbridge.hooks import DriftError, DriftWarning, verify_engine
 from dsbridge.hooks.meant import Meant
@@ -77,3 +77,5 @@ def test_the_first_account_that_names_somebody_counts() -> None:
     assert named_by([nobody], [launcher]) == [launcher]
     assert named_by([launcher], [script]) == [launcher]
     assert named_by([nobody], [nobody, script._replace(path="b")]) == [nobody]
+    unread = nobody._replace(set_by=UNREAD)
+    assert named_by([unread], [nobody]) == named_by([nobody], [unread]) == [nobody]
