@@ -176,3 +176,14 @@ def launching(session: nox.Session, env: str) -> None:
     python = shared_environment(session, env)
     session.run(python, "-m", "conformance.launching", "--env", env, *session.posargs)
     session.run(python, "-m", "conformance.launching.slurm", "--env", env, *session.posargs)
+    if env == "llamafactory":
+        for name in ("llamafactory", "llamafactory-old"):
+            own = shared_environment(session, name)
+            session.run(own, "-m", "conformance.launching.ray_parsers", "--env", name, *session.posargs)
+
+
+@nox.session
+def ray(session: nox.Session) -> None:
+    """Ray's own parser on what is written for it."""
+    session.install(*DOWNLOAD, "ray[default]==2.60.0", "-e", ".")
+    session.run("python", "-m", "conformance.launching.ray_parsers", "--env", "ray", *session.posargs)

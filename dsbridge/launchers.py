@@ -21,7 +21,8 @@ SRUN_WITH_VALUE = frozenset(
     )
 )  # fmt: skip
 
-RAY_SWITCHES = frozenset(("no_wait", "follow", "verify"))  # of a submission: options without a value
+# ray 2.60 dashboard/modules/job/cli.py: options of a submission that take no value.
+RAY_SWITCHES = frozenset({"no_wait", "verbose", "v"})
 # What MPI is asked to start.
 _STARTED = frozenset(("torchrun", "accelerate", "deepspeed", "xtuner", "llamafactory-cli", "env"))
 

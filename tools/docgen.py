@@ -15,7 +15,7 @@ from dsbridge.cli.rulepage import diagnostic_codes
 from dsbridge.spec import ParallelSpec
 from dsbridge.spec.kinds import Kind
 from dsbridge.spec.setting import Part, Section, declared_fields
-from tools import accuracy, checkpages, consoles, hardwarepages, modelpages, pains, rulepages
+from tools import accuracy, checkpages, consoles, hardwarepages, launchpages, modelpages, pains, rulepages
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 STAMP = "<!-- written by tools/docgen.py; do not edit -->\n"
@@ -76,6 +76,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "hardware.md": partial(hardwarepages.hardware_page, STAMP),
     "models.md": partial(modelpages.models_page, STAMP),
     "pains.md": partial(pains.pains_page, STAMP),
+    "launch.md": partial(launchpages.launch_page, STAMP),
     "facts.md": partial(rulepages.facts_page, STAMP),
     "accuracy.md": accuracy_page,
     **{

@@ -13,6 +13,7 @@ from dsbridge.sdk import (
     Start,
     Word,
     by_rendezvous,
+    changed,
     dims,
     master_addr,
     master_port,
@@ -35,6 +36,7 @@ STARTS = {
     "xtuner": _OTHERS.format("XTuner"),
     "ray": NO_RAY,
 }
+_SAME_NETWORK = "your YAML says `same_network: true`, under which the nodes meet by address; write false"
 _RANKS = {"main_process_ip": "master_addr", "main_process_port": "master_port", "machine_rank": "node_rank"}
 
 
@@ -103,13 +105,22 @@ def _start(
 def of_files(request: RenderRequest, setup: Setup) -> Start:
     """The user's own YAML and script; what the spec says of the cluster comes by flags, which win."""
     spec, layout = request.spec, dims(request.spec)
-    flags = setup.trees.get("flags") or {}
-    name = str(flags.get("config_file") or "")
+    yaml, flags = (setup.trees.get(name) or {} for name in ("yaml", "flags"))
     section = Section()
     if spec.cluster.nodes is not UNSET:
         section.flags += ["--num_machines", str(layout.nodes)]
     if layout.world_size is not None:
         section.flags += ["--num_processes", str(layout.world_size)]
-    if by_rendezvous(spec):
-        section.flags += ["--rdzv_backend", "c10d"]
-    return _start(request, name, {}, section, [], tuple(setup.words.items))
+    program = (*setup.words.items, *(spec.launch.arguments or ()))
+    config = str(flags.get("config_file") or "")
+    if not by_rendezvous(spec):
+        return _start(request, config, {}, section, [], program)
+    if yaml.get("same_network"):
+        # the flag can only switch it on; with it the endpoint is not made (1.15.0 utils/launch.py:220-224)
+        launch = changed(spec.launch, rendezvous=UNSET, rendezvous_id=UNSET, min_nodes=UNSET, max_nodes=UNSET)
+        static = request._replace(spec=changed(spec, launch=launch))
+        found = _start(static, config, {}, section, [], program)
+        names = ("launch.rendezvous", "launch.rendezvous_id")
+        return found._replace(says=found.says - {*names}, whys=dict.fromkeys(names, _SAME_NETWORK))
+    section.flags += ["--rdzv_backend", "c10d"]
+    return _start(request, config, {}, section, [], program)

@@ -51,6 +51,10 @@ def start(
 
 def of_files(request: RenderRequest, setup: Setup) -> Start:
     """The user's own YAML, by the command that its reader gives it."""
+    if "accelerate launch" in setup.launchers:  # FSDP: Accelerate's YAML is among the files
+        from dsbridge_accelerate.launch import of_files as under_accelerate
+
+        return under_accelerate(request, setup)
     switches = {name: value for name, value in setup.environ.items() if name.startswith("USE_")}
     return _start(request, setup.whole, switches)
 

@@ -50,6 +50,10 @@ def _starts() -> Mapping[str, str]:
 
 
 def _program(request: RenderRequest, setup: Setup) -> Start:
+    if "accelerate launch" in setup.launchers:  # Accelerate's YAML is among the files
+        from dsbridge_accelerate.launch import of_files
+
+        return of_files(request, setup)
     from dsbridge_trainer.launch import start
 
     return start(request, {}, setup.words.items)

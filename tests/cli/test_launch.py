@@ -164,6 +164,25 @@ class TestFiles:
         assert words[:4] == ["accelerate", "launch", "--config_file", "a.yaml"]
         assert words[-3:] == ["--num_machines", "2", "t.py"]
 
+    def test_a_yaml_under_which_no_rendezvous_is_made(self, dsbridge: Callable[..., Any]) -> None:
+        Path("t.py").write_text("from accelerate import Accelerator\nAccelerator()\n")
+        sets = ["--set", "cluster.nodes=2", "--set", "launch.rendezvous=c10d"]
+        for same, told in (("true", True), ("false", False)):
+            Path("a.yaml").write_text(f"{YAML}same_network: {same}\n")
+            outcome = dsbridge("launch", "a.yaml", "t.py", *sets)
+            assert ("same_network: true" in outcome.err) is told
+            assert ("--rdzv_backend c10d" in outcome.out) is not told
+
+    def test_accelerates_yaml_around_a_trainer(self, dsbridge: Callable[..., Any]) -> None:
+        Path("a.yaml").write_text(YAML)
+        Path("t.py").write_text(
+            "from transformers import Trainer, TrainingArguments\n"
+            "Trainer(args=TrainingArguments(output_dir='o')).train()\n"
+        )
+        outcome = dsbridge("launch", "a.yaml", "t.py", "--set", "launch.arguments=[one]", "--format", "json")
+        found = json.loads(outcome.out)
+        assert found["launch"]["argv"] == ["accelerate", "launch", "--config_file", "a.yaml", "t.py", "one"]
+
     def test_slurm_and_kubernetes_carry_them(self, dsbridge: Callable[..., Any]) -> None:
         Path("y.yaml").write_text(FACTORY)
         gpus = ["--set", "cluster.gpus_per_node=4"]
