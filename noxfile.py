@@ -25,6 +25,8 @@ DS_CONFIG_ENVIRONMENTS = ("hf", "llamafactory", "hf-old")
 # transformers 5.23.0, 5.6.0 (with bitsandbytes and LLaMA-Factory) and 4.51.3
 SHAPE_ENVIRONMENTS = ("hf", "llamafactory", "hf-old")
 # and 0.16.2
+RESUMING_ENVIRONMENTS = (*DS_CONFIG_ENVIRONMENTS, "xtuner")
+FRAMEWORK_RESUMING = ("hf", "hf-old")
 MEASURED_ENVIRONMENTS = (*DS_CONFIG_ENVIRONMENTS, "xtuner")
 # transformers 5.23.0 and 4.51.3
 ACTIVATION_ENVIRONMENTS = ("hf", "hf-old")
@@ -149,3 +151,13 @@ def activations(session: nox.Session, env: str) -> None:
     """What autograd keeps of tiny models of each architecture, against the recordings."""
     python = shared_environment(session, env)
     session.run(python, "-m", "conformance.planner.activations", "--env", env, *session.posargs)
+
+
+@nox.session(venv_backend="none")
+@nox.parametrize("env", [nox.param(name, id=name) for name in RESUMING_ENVIRONMENTS])
+def resuming(session: nox.Session, env: str) -> None:
+    """Checkpoints of real engines, resumed with other settings, against the recordings."""
+    python = shared_environment(session, env)
+    session.run(python, "-m", "conformance.resuming", "--env", env, *session.posargs)
+    if env in FRAMEWORK_RESUMING:
+        session.run(python, "-m", "conformance.resuming.frameworks", "--env", env, *session.posargs)

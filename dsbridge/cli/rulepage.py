@@ -21,7 +21,7 @@ WITH_CODES = (
     "cli.given", "cli.rule",
     "deepspeed.dialect", "explaining", "fields",
     "formats.document", "formats.yaml_edit", "inputs", "parsing", "planning.given", "planning.question",
-    "plugins", "prediction", "rendering",
+    "plugins", "prediction", "rendering", "resuming.asking", "resuming.codes",
     "building", "sharding", "sides",
     "spec.build", "spec.consistency", "spec.load", "verification",
 )  # fmt: skip
