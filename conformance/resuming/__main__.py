@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import json
 import os
+import runpy
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -60,20 +61,42 @@ def converted(root: Path, saved: str, convert: str) -> dict[str, str] | None:
     tag = (folder / "checkpoint" / "latest").read_text(encoding="utf-8")
     words = universal_words(tag, inject="inject" in convert)
     if convert == "fp32":
-        words = [sys.executable, "zero_to_fp32.py", ".", "../fp32"]
-    done = subprocess.run(words, cwd=folder / "checkpoint", env=os.environ, capture_output=True, text=True)
-    if done.returncode == 0:
+        words = ["zero_to_fp32.py", ".", "../fp32"]
+    return forked(words, folder / "checkpoint")
+
+
+def forked(words: list[str], folder: Path) -> dict[str, str] | None:
+    """What `python WORDS` does, in a fork that has imported all it needs; its error, if it fails."""
+    told = folder / "convert.error"
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.chdir(folder)
+            log = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(log, 1)
+            os.dup2(log, 2)
+            sys.argv = words[1:] if words[0] == "-m" else words
+            if words[0] == "-m":
+                runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+            else:
+                runpy.run_path(words[0], run_name="__main__")
+        except Exception as error:
+            told.write_text(
+                json.dumps({"type": type(error).__name__, "message": str(error)[:300]}), encoding="utf-8"
+            )
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    if not told.is_file():
         return None
-    last = done.stderr.strip().splitlines()[-1]
-    return {
-        "type": last.partition(":")[0].rpartition(".")[2],
-        "message": last.partition(":")[2].strip()[:300],
-    }
+    problem: dict[str, str] = json.loads(told.read_text(encoding="utf-8"))
+    told.unlink()
+    return problem
 
 
 def universal_words(tag: str, *, inject: bool) -> list[str]:
     """The command as the hint of `check --resume` has it, run in the checkpoint's folder."""
-    words = [sys.executable, "-m", "deepspeed.checkpoint.ds_to_universal"]
+    words = ["-m", "deepspeed.checkpoint.ds_to_universal"]
     words += ["--input_folder", tag, "--output_folder", f"{tag}_universal"]
     return [*words, "--inject_missing_state"] if inject else words
 

@@ -84,7 +84,8 @@ def config(plan: Row) -> dict[str, Any]:
     elif plan["dtype"] == "bf16":
         ds["bf16"] = {"enabled": True}
     if plan.get("scheduler"):
-        ds["scheduler"] = {"type": "WarmupLR", "params": {"warmup_num_steps": 20}}
+        names = ("warmup_min_lr", "warmup_max_lr", "warmup_num_steps")
+        ds["scheduler"] = {"type": "WarmupLR", "params": dict.fromkeys(names, "auto")}
     if plan.get("universal"):
         ds["checkpoint"] = {"load_universal": True}
     return ds
@@ -113,7 +114,7 @@ def arguments(plan: Row) -> list[str]:
     )
     rate = ["--learning_rate", str(plan.get("rate", 1e-2))]
     precision = ["--bf16"] if plan["dtype"] == "bf16" else []
-    ds = ["--deepspeed", "ds.json"] if plan["stage"] is not None else []
+    ds = ["--deepspeed", "ds.json"] if plan["stage"] is not None else ["--use_cpu"]
     return [*words.split(), *rate, *precision, *ds]
 
 

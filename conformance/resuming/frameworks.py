@@ -86,9 +86,11 @@ def run(row: dict[str, Any], root: Path, made: dict[str, Any]) -> dict[str, Any]
 
 def line(row: dict[str, Any], seen: dict[str, Any], saved: dict[str, Any], root: Path) -> dict[str, Any]:
     """What is recorded of it."""
-    found = {**row, "versions": listed.versions(PACKAGES)}
+    ds = listed.config(row["plan"]) if row["plan"]["stage"] is not None else {}
+    found = {**row, "ds": ds, "versions": listed.versions(PACKAGES)}
     if "seen" not in seen:
         key = "convert_error" if "convert_error" in seen else "error"
+        found |= {"not_saved": True} if "not_saved" in seen else {}
         told = seen[key]
         return {**found, key: {**told, "message": told["message"].replace(str(root), "<root>")}}
     answer = seen["seen"]
@@ -121,6 +123,8 @@ def main() -> int:
         recorded[row["id"]] = found
     if options.write:
         recording.write(name, recorded)
+        if options.case:
+            return 0
         folders = {
             row["id"]: Path(made[f"{row['id']}:path"]).parent for row in rows if f"{row['id']}:path" in made
         }

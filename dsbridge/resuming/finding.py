@@ -51,6 +51,26 @@ def told(checkpoint: Checkpoint, plan: Planned) -> Iterator[Diagnostic]:
     yield from _unread(checkpoint)
 
 
+def dropped(checkpoint: Checkpoint, plan: Planned) -> list[Diagnostic]:
+    """A run without DeepSpeed does not look into its folder."""
+    if plan.deepspeed or not loadable(checkpoint):
+        return []
+    does = "it does not look into DeepSpeed's folder"
+    if plan.framework in _TRAINERS:
+        model = "loads its weights and" if checkpoint.weights else "finds no weights to load;"
+        does = (
+            f"the Trainer {model} makes a new optimizer"
+            if checkpoint.weights
+            else f"the Trainer {model} it stops"
+        )
+    return [
+        codes.DROPPED(
+            f"{checkpoint.name} was written with DeepSpeed, and the run has none: {does}",
+            hint="Give the run its DeepSpeed config again.",
+        )
+    ]
+
+
 def _none(checkpoint: Checkpoint) -> str:
     if checkpoint.kind == "trainer":
         return "it has no global_step folder: it was not written with DeepSpeed, or without its optimizer"

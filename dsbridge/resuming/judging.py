@@ -12,7 +12,7 @@ from dsbridge.resuming.plan import Planned
 
 def judged(checkpoint: Checkpoint, plan: Planned) -> list[Diagnostic]:
     """All findings. Without an error or an open question, the last says that it loads, and why."""
-    found = list(finding.told(checkpoint, plan))
+    found = list(finding.dropped(checkpoint, plan) or finding.told(checkpoint, plan))
     if finding.loadable(checkpoint) and not _errors(found):
         found += partition.told(checkpoint, plan)
         found += contents.told(checkpoint, plan)

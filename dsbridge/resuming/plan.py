@@ -16,7 +16,7 @@ _RESUMES = ("resume_from_checkpoint", "output_dir", "overwrite_output_dir", "ada
 
 
 class Planned(NamedTuple):
-    """None: nobody says. framework: "" for a bare ds_config.
+    """None: nobody says. framework: "" for a bare ds_config. deepspeed: False for a run without it.
 
     world: ranks. universal: `checkpoint.load_universal`. adapter: an adapter is trained. scheduler,
     optimizer: types that the DeepSpeed config names, "" for none. elastic: `elastic_checkpoint`. device:
@@ -25,6 +25,7 @@ class Planned(NamedTuple):
     """
 
     framework: str = ""
+    deepspeed: bool = True
     version: str = ""
     world: int | None = None
     tp: int = 1
@@ -56,6 +57,7 @@ def planned(subject: Subject) -> Planned:
     device = subject.effective("zero_optimization.offload_optimizer.device")
     return Planned(
         framework=subject.framework,
+        deepspeed=not _without(subject),
         version=subject.version,
         world=_whole(world),
         tp=degree(subject),
@@ -82,6 +84,12 @@ _PLACED = (
     "optimizer.type",
     "tensor_parallel.autotp_size",
 )
+
+
+def _without(subject: Subject) -> bool:
+    """True where the prediction is that DeepSpeed is never called."""
+    found = subject.explanation
+    return found is not None and subject.ds is None and not found.config and found.result.refused is None
 
 
 def _whole(value: Any) -> int | None:
