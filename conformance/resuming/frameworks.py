@@ -125,9 +125,10 @@ def main() -> int:
         recording.write(name, recorded)
         if options.case:
             return 0
-        folders = {
-            row["id"]: Path(made[f"{row['id']}:path"]).parent for row in rows if f"{row['id']}:path" in made
-        }
+        folders = {}
+        for row in rows:
+            if path := made.get(f"{row['id']}:path"):
+                folders[f"{row['id']}/{Path(path).name}"] = Path(path)
         pack(folders, recording.RECORDED / f"{name}.tar.xz")
     if not options.keep:
         shutil.rmtree(root)

@@ -226,7 +226,7 @@ def _completed(found: Saved) -> Saved:
     elif stage is None and found.optim:
         said = tree.integer(tree.at(dict(found.config), "zero_optimization", "stage"))
         stage = said if said in (1, 2) else None
-    elif stage is None and found.models:
+    elif stage is None and found.models and not found.universal:
         stage = 0
     return found._replace(
         stage=stage,

@@ -35,6 +35,11 @@ def adapted(checkpoint: Checkpoint, saved: Saved) -> bool | None:
 
 def _parameters(checkpoint: Checkpoint, saved: Saved, plan: Planned) -> Iterator[Diagnostic]:
     was = adapted(checkpoint, saved)
+    if was and plan.adapter is None:
+        yield codes.UNKNOWN(
+            f"{saved.tag} is of a run that trains an adapter; whether this run does is not known",
+            hint="It loads if the run trains the same adapter. Give the script that makes it.",
+        )
     if plan.adapter is None or was is None or was == plan.adapter:
         return
     before, now = ("an adapter", "the whole model") if was else ("the whole model", "an adapter")

@@ -33,7 +33,7 @@ def _loads(checkpoint: Checkpoint, plan: Planned) -> Iterator[Diagnostic]:
     step = checkpoint.trainer.get("global_step", saved.steps)
     after = f" after step {step}" if isinstance(step, int) else ""
     how = "; any number of ranks loads it" if plan.universal or saved.stage == 0 else ""
-    split = f"ZeRO-{saved.stage}" if saved.stage else "no ZeRO"
+    split = f"ZeRO-{saved.stage}" if saved.stage else "no ZeRO" if saved.stage == 0 else "ZeRO-1 or 2"
     ranks = f" of {saved.dp} rank{'s' if saved.dp != 1 else ''}" if saved.dp else ""
     kind = "universal, from " if plan.universal else ""
     yield codes.LOADS(
