@@ -24,9 +24,9 @@ ENVIRONMENTS = ("hf", "llamafactory", "xtuner")
 DS_CONFIG_ENVIRONMENTS = ("hf", "llamafactory", "hf-old")
 # transformers 5.23.0, 5.6.0 (with bitsandbytes and LLaMA-Factory) and 4.51.3
 SHAPE_ENVIRONMENTS = ("hf", "llamafactory", "hf-old")
+RESUMING_ENVIRONMENTS = ("hf", "hf-old")
+FRAMEWORK_RESUMING = ("hf",)
 # and 0.16.2
-RESUMING_ENVIRONMENTS = (*DS_CONFIG_ENVIRONMENTS, "xtuner")
-FRAMEWORK_RESUMING = ("hf", "hf-old")
 MEASURED_ENVIRONMENTS = (*DS_CONFIG_ENVIRONMENTS, "xtuner")
 # transformers 5.23.0 and 4.51.3
 ACTIVATION_ENVIRONMENTS = ("hf", "hf-old")

@@ -14,7 +14,9 @@ STATES = ("exp_avg", "exp_avg_sq", "momentum_buffer")
 
 def held(engine: Any) -> dict[str, Any]:
     """By parameter: the master weight and the optimizer's states, whole; None where there is none."""
+    # releases before 0.17 leave the links to the master weights on the states after a universal checkpoint;
     # the links to the states are made by the first step, before the second group has any
+    getattr(engine.optimizer, "_link_all_hp_params", lambda: None)()
     engine.optimizer._hp_optimizer_states_linked = False
     getattr(engine.optimizer, "_lazy_init_hp_params_optimizer_state", lambda: None)()
     keys = [key for key in STATES if everywhere(engine.optimizer, key)]

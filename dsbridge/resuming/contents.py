@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from dsbridge.checkpoints.engine import Saved
 from dsbridge.checkpoints.folder import Checkpoint
@@ -21,7 +21,7 @@ def told(checkpoint: Checkpoint, plan: Planned) -> Iterator[Diagnostic]:
         return
     yield from _parameters(checkpoint, saved, plan)
     yield from _optimizer(saved, plan)
-    yield from _scheduler(saved, plan)
+    yield from _scheduler(saved, plan, checkpoint.files)
     yield from _elastic(saved, plan)
 
 
@@ -66,7 +66,7 @@ def _optimizer(saved: Saved, plan: Planned) -> Iterator[Diagnostic]:
     )
 
 
-def _scheduler(saved: Saved, plan: Planned) -> Iterator[Diagnostic]:
+def _scheduler(saved: Saved, plan: Planned, files: Collection[str]) -> Iterator[Diagnostic]:
     """DeepSpeed's own; one of the framework lies in a file beside."""
     if saved.scheduler is None or plan.scheduler is None or saved.scheduler == bool(plan.scheduler):
         return
@@ -77,6 +77,13 @@ def _scheduler(saved: Saved, plan: Planned) -> Iterator[Diagnostic]:
             f"{plan.scheduler}: DeepSpeed stops "
             "with TypeError",
             hint="Resume without the block `scheduler`, as the run began.",
+            **where,  # type: ignore[arg-type]
+        )
+    elif plan.framework in ("trainer", "llamafactory") and "scheduler.pt" not in files:
+        yield codes.SCHEDULER(
+            f"{saved.tag} has the state of DeepSpeed's scheduler, and the DeepSpeed config names none: the "
+            "Trainer stops with FileNotFoundError, for it looks for scheduler.pt",
+            hint="Resume with the block `scheduler` of the run that wrote it.",
             **where,  # type: ignore[arg-type]
         )
     else:

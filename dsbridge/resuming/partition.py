@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from dsbridge.checkpoints.engine import Saved
 from dsbridge.checkpoints.folder import Checkpoint
+from dsbridge.deepspeed.resuming import does
 from dsbridge.diagnostics import Diagnostic
 from dsbridge.resuming import codes
 from dsbridge.resuming.commands import to_universal, to_weights, told_to_load
@@ -18,11 +19,18 @@ _STAGE = "zero_optimization.stage"
 def told(checkpoint: Checkpoint, plan: Planned) -> Iterator[Diagnostic]:
     """All that differs."""
     if plan.universal:
+        if _splits_without_zero(plan):
+            plan = plan._replace(stage=1)
         if checkpoint.universal is not None:
             yield from _universal(checkpoint, checkpoint.universal, plan)
         return
     saved = checkpoint.saved
     if saved is None:
+        return
+    if _splits_without_zero(plan):
+        plan = plan._replace(stage=1)
+    elif plan.stage == 0 and plan.dtype == "bf16" and does("saves_bf16_without_optimizer", plan.version):
+        yield _lost(saved, plan)
         return
     yield from _stage(checkpoint, saved, plan)
     yield from _tensor(checkpoint, saved, plan)
@@ -33,6 +41,22 @@ def told(checkpoint: Checkpoint, plan: Planned) -> Iterator[Diagnostic]:
             yield from _dtype(checkpoint, saved, plan)
     elif saved.stage == 0 and plan.stage == 0:
         yield from _whole_dtype(checkpoint, saved, plan)
+
+
+def _splits_without_zero(plan: Planned) -> bool:
+    """Before 0.18 bf16 without ZeRO has an optimizer that splits its states as ZeRO-1 does."""
+    return plan.stage == 0 and plan.dtype == "bf16" and does("loads_bf16_shards_without_zero", plan.version)
+
+
+def _lost(saved: Saved, plan: Planned) -> Diagnostic:
+    """From 0.18.0 to 0.18.4; recorded in 0.18.4 (tests/recorded/resuming/llamafactory.jsonl)."""
+    return codes.DROPPED(
+        f"bf16 without ZeRO: DeepSpeed {plan.version} loads neither fp32 weights nor optimizer states of "
+        f"{saved.tag}; the first step trains on from the weights that the run began with",
+        hint="Use ZeRO-1, or DeepSpeed 0.18.5 or newer for a run that begins.",
+        key=_STAGE,
+        at=plan.places.get(_STAGE),
+    )
 
 
 def _alike(saved: int, planned: int) -> bool:
@@ -120,6 +144,10 @@ def unconvertible(saved: Saved, plan: Planned) -> str:
         return "The elastic form cannot be converted to a universal checkpoint."
     if saved.states and not {"exp_avg", "exp_avg_sq"} <= set(saved.states):
         return "Only states of Adam can be converted to a universal checkpoint."
+    if saved.stage == 3 and len(saved.groups) > 1 and not does("converts_groups_of_stage_3", plan.version):
+        return (
+            f"DeepSpeed {plan.version} cannot convert ZeRO-3 with several groups of parameters; 0.18.0 can."
+        )
     return ""
 
 
