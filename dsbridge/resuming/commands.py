@@ -1,4 +1,8 @@
-"""What to type before a checkpoint can be loaded another way. Every command was run on real checkpoints."""
+"""What to type before a checkpoint can be loaded another way.
+
+The commands for DeepSpeed, the Trainer and Accelerate were run on real checkpoints, and the results loaded.
+XTuner's way follows mmengine's source (_strategy/deepspeed.py, resume: the folder's name is the tag).
+"""
 
 from __future__ import annotations
 
