@@ -25,6 +25,8 @@ ENVIRONMENTS = ("hf", "llamafactory", "xtuner")
 DS_CONFIG_ENVIRONMENTS = ("hf", "llamafactory", "hf-old")
 # transformers 5.23.0, 5.6.0 (with bitsandbytes and LLaMA-Factory) and 4.51.3
 SHAPE_ENVIRONMENTS = ("hf", "llamafactory", "hf-old")
+RESUMING_ENVIRONMENTS = ("hf", "hf-old")
+FRAMEWORK_RESUMING = ("hf",)
 # and 0.16.2
 MEASURED_ENVIRONMENTS = (*DS_CONFIG_ENVIRONMENTS, "xtuner")
 # transformers 5.23.0 and 4.51.3
@@ -187,3 +189,13 @@ def ray(session: nox.Session) -> None:
     """Ray's own parser on what is written for it."""
     session.install(*DOWNLOAD, "ray[default]==2.60.0", "-e", ".")
     session.run("python", "-m", "conformance.launching.ray_parsers", "--env", "ray", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+@nox.parametrize("env", [nox.param(name, id=name) for name in RESUMING_ENVIRONMENTS])
+def resuming(session: nox.Session, env: str) -> None:
+    """Checkpoints of real engines, resumed with other settings, against the recordings."""
+    python = shared_environment(session, env)
+    session.run(python, "-m", "conformance.resuming", "--env", env, *session.posargs)
+    if env in FRAMEWORK_RESUMING:
+        session.run(python, "-m", "conformance.resuming.frameworks", "--env", env, *session.posargs)

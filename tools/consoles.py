@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("planning.md", "launching.md", "explanation/autotp-zero1-vs-zero3.md")
+PAGES = ("planning.md", "resuming.md", "launching.md", "explanation/autotp-zero1-vs-zero3.md")
 _BLOCK = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
 _CUT = re.compile(r"(head|tail) -(\d+)")
 _GREP = re.compile(r"grep -m1 -A(\d+) '(.+)'")

@@ -22,12 +22,12 @@ class Adapted(torch.nn.Module):
         self.rank = rank
         if rank:
             self.base.requires_grad_(False)
-            self.down = torch.nn.Linear(inner, rank, bias=False)
-            self.up = torch.nn.Linear(rank, outer, bias=False)
+            self.lora_A = torch.nn.Linear(inner, rank, bias=False)
+            self.lora_B = torch.nn.Linear(rank, outer, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The base, and what the small matrices add."""
-        return self.base(x) + self.up(self.down(x)) if self.rank else self.base(x)
+        return self.base(x) + self.lora_B(self.lora_A(x)) if self.rank else self.base(x)
 
 
 class Layer(torch.nn.Module):

@@ -11,6 +11,7 @@ from dsbridge.reading import COMMAND
 
 _NOUNS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
 _COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
+_ASKED = "CK7"  # the answers of --resume, which was asked
 _COMMAND_UNIT = "the command"  # `Unit.name` of one
 Paint = Callable[[str, Severity], str]
 
@@ -22,7 +23,11 @@ def plain(text: str, _: Severity) -> str:
 
 def shown(findings: Iterable[Diagnostic], *, everything: bool) -> list[Diagnostic]:
     """Notes only where everything is asked for."""
-    return [finding for finding in findings if everything or finding.severity is not Severity.INFO]
+    return [
+        finding
+        for finding in findings
+        if everything or finding.severity is not Severity.INFO or finding.code.startswith(_ASKED)
+    ]
 
 
 def text_lines(
@@ -77,8 +82,8 @@ def summary(report: Report, fixable: int = 0, *, everything: bool = True) -> str
         text += f"; {_number(len(report.skipped), 'file')} that nobody recognises"
     if fixable:
         text += f"; {fixable} can be fixed with --fix"
-    hidden = report.count(Severity.INFO)
-    return f"{text}; --all shows the notes" if hidden and not everything else text
+    hidden = len(report.findings) - len(shown(report.findings, everything=everything))
+    return f"{text}; --all shows the notes" if hidden else text
 
 
 def _where(units: Iterable[str]) -> str:

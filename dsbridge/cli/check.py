@@ -34,6 +34,11 @@ if TYPE_CHECKING:
 @click.option(
     "--each", is_flag=True, help="Every FILE by itself; those that nobody recognises are passed over."
 )
+@click.option(
+    "--resume",
+    metavar="CKPT",
+    help="Whether this run can load a checkpoint folder: names and metadata are read, never its tensors.",
+)
 @click.option("--fix", is_flag=True, help="Repair what can be repaired safely, in place; notes with --all.")
 @click.option(
     "--env", "environment", is_flag=True, help="The releases that are installed here, too; needs no FILE."
@@ -57,6 +62,7 @@ def command(
     everything: bool,
     each: bool,
     environment: bool,
+    resume: str | None,
     fix: bool,
     diff: bool,
     **options: Any,
@@ -94,6 +100,10 @@ def command(
     def check(texts: Files) -> Report:
         units, skipped = _units(asked, choice, texts, each=each)
         found = check_units(units)._replace(skipped=tuple(skipped))
+        if resume is not None:
+            from dsbridge.cli.resume import with_resuming
+
+            found = with_resuming(found, units, resume)
         return choice.of(about_environment(found, asked) if environment else found, texts)
 
     report = check(files)

@@ -23,7 +23,7 @@ WITH_CODES = (
     "formats.document", "formats.yaml_edit", "hooks.accelerating", "inputs",
     "launch.kubernetes", "launch.settings", "launch.start", "launching",
     "parsing", "planning.given", "planning.question",
-    "plugins", "prediction", "rendering",
+    "plugins", "prediction", "rendering", "resuming.asking", "resuming.codes",
     "building", "sharding", "sides",
     "spec.build", "spec.consistency", "spec.load", "verification", "watching.running",
 )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Checkpoints that real runs write, and what becomes of them in runs with other settings."""

@@ -1,0 +1,1 @@
+"""Checkpoint folders by names and metadata alone: nothing is ever unpickled."""
