@@ -28,6 +28,11 @@ SHAPE_ENVIRONMENTS = ("hf", "llamafactory", "hf-old")
 MEASURED_ENVIRONMENTS = (*DS_CONFIG_ENVIRONMENTS, "xtuner")
 # transformers 5.23.0 and 4.51.3
 ACTIVATION_ENVIRONMENTS = ("hf", "hf-old")
+# as conformance/planner/liger.py has them
+LIGER_RELEASES = (
+    *("0.3.1", "0.4.2", "0.5.2", "0.5.5", "0.5.10", "0.6.2", "0.6.4", "0.7.0", "0.8.0", "0.8.3", "0.8.5"),
+)
+LIGER_TRITON = "3.4.0"
 ORACLE_ENVIRONMENTS = ("hf", "hf-old", "llamafactory", "llamafactory-old", "xtuner", "trl", "trl-old")
 # Only downloads are tried again; a build or a conflict fails at once, because it would fail again.
 DOWNLOAD = ("--quiet", "--retries", "5", "--timeout", "180")
@@ -149,3 +154,17 @@ def activations(session: nox.Session, env: str) -> None:
     """What autograd keeps of tiny models of each architecture, against the recordings."""
     python = shared_environment(session, env)
     session.run(python, "-m", "conformance.planner.activations", "--env", env, *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def liger(session: nox.Session) -> None:
+    """What models keep with Liger's kernels, which Triton interprets on the CPU, against the recordings."""
+    python = shared_environment(session, "hf")
+    packages = Path(session.create_tmp())
+    wanted = {"triton": f"triton=={LIGER_TRITON}"}
+    wanted |= {release: f"liger-kernel=={release}" for release in LIGER_RELEASES}
+    for folder, package in wanted.items():
+        if not (packages / folder).is_dir():
+            target = str(packages / folder)
+            session.run(python, "-m", "pip", "install", "-q", "--no-deps", "--target", target, package)
+    session.run(python, "-m", "conformance.planner.liger", "--packages", str(packages), *session.posargs)

@@ -9,8 +9,9 @@ from dsbridge.planner import states
 from dsbridge.planner.activations import Kept, kept, last_norm, transformers_release
 from dsbridge.planner.candidate import FULL, Candidate
 from dsbridge.planner.flow import SHARES_HEADS, Setting
-from dsbridge.planner.job import FLASH, Job
+from dsbridge.planner.job import FLASH, FUSED_LOSS, Job
 from dsbridge.planner.layout import Release
+from dsbridge.planner.liger import NOTHING, replaced
 from dsbridge.planner.parameters import parameters
 from dsbridge.planner.shape import ModelShape
 from dsbridge.planner.start_up import zero_init
@@ -54,6 +55,7 @@ def settings(job: Job, candidate: Candidate) -> tuple[Setting, Setting, Setting]
         wrapped=candidate.stage == 3 and (zero_init(job, candidate) or job.deepspeed >= REPLACES_LINEAR),
         sequence=job.sequence,
         release=release,
+        kernels=replaced(shape.model_type) if job.loss == FUSED_LOSS else NOTHING,
     )
     window, older = shape.sliding_window, release < SHARES_HEADS
     slides = style(shape.model_type).masks if older else window is not None and window < job.sequence

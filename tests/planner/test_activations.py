@@ -9,6 +9,7 @@ import pytest
 from dsbridge.planner import model_shape
 from dsbridge.planner.activations import kept, last_norm
 from dsbridge.planner.flow import Setting
+from dsbridge.planner.liger import replaced
 from dsbridge.planner.logits import DROPPED, HELD
 from dsbridge.planner.memory import LEAST, MOST
 from dsbridge.planner.styles import style
@@ -159,6 +160,16 @@ def test_the_closed_form_of_llama(tp: int, wanted: float) -> None:
     found = kept(shape, None, "", Setting(), tp).layers[0] / shape.hidden
     small = 2 * 4 / shape.hidden + 4 * 32 / tp / shape.hidden  # roots of the norms, sums of the kernel
     assert found == pytest.approx(wanted + small)
+
+
+def test_ligers_kernels_keep_less() -> None:
+    """8 + 4q + 4k + 6f: norms keep their input as it is, the MLP not the activated gate."""
+    shape = model_shape("meta-llama/Llama-3.1-8B")
+    found = kept(shape, None, "", Setting(kernels=replaced("llama")))
+    small = 2 * 4 / shape.hidden + 4 * 32 / shape.hidden
+    assert found.layers[0] / shape.hidden == pytest.approx(8 + 5 + 21 + small)
+    plain = kept(shape, None, "", Setting())
+    assert found.busy - found.layers[0] < plain.busy - plain.layers[0]
 
 
 def test_ulysses_keeps_the_context_twice() -> None:
