@@ -168,3 +168,10 @@ def liger(session: nox.Session) -> None:
             target = str(packages / folder)
             session.run(python, "-m", "pip", "install", "-q", "--no-deps", "--target", target, package)
     session.run(python, "-m", "conformance.planner.liger", "--packages", str(packages), *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def prepared(session: nox.Session) -> None:
+    """What DeepSpeed makes of a model that PEFT prepared for training in few bits, against the recording."""
+    python = shared_environment(session, "llamafactory")
+    session.run(python, "-m", "conformance.planner.prepared", *session.posargs)

@@ -4,8 +4,9 @@
 
 FOLDER holds one unpacked liger-kernel a release (`FOLDER/0.8.5/liger_kernel/...`). Nothing of it is run.
 Writes `dsbridge/planner/liger.json`: for each model type that `_apply_liger_kernel` knows, the first of these
-releases that does, and what it replaces unless told otherwise, in the last: positions, norms (and whether
-their gradient is written over the one they get), the gated MLP, the loss.
+releases that does, and what it replaces unless told otherwise, in the last: positions, norms (of a model
+that is there already, those of queries and keys too; and whether their gradient is written over the one they
+get), the gated MLP, the loss.
 """
 
 from __future__ import annotations
@@ -55,6 +56,10 @@ def _models(package: Path) -> dict[str, dict[str, bool]]:
         found[name] = {
             "positions": bool(asked.get("rope")),
             "norms": bool(asked.get("rms_norm")),
+            "of_heads": any(
+                isinstance(node, ast.Attribute) and node.attr == "q_norm"
+                for node in ast.walk(functions[function])
+            ),
             "in_place": _writes_over(functions[function], over),
             "gated": gated,
             "loss": bool(asked.get("fused_linear_cross_entropy")),

@@ -89,6 +89,8 @@ class Layer:
         if module is None:
             return plain_norm(self.tape, x) if self.style.norm == PLAIN and name.endswith("layernorm") else x
         kernels = self.setting.kernels
+        if not kernels.of_heads and any(name in names for names in QK_NORMS.values()):
+            kernels = NOTHING
         return normed(self.tape, x, module.kind, self.style.norm, self.of(module), heads, kernels)
 
     def linear(self, module: Module, x: Tensor) -> Tensor:
@@ -148,7 +150,7 @@ class Layer:
         if self.style.positions == NOWHERE:
             return x
         if self.setting.kernels.positions:  # written over their input, and back
-            return self.tape.view(x, x.elements)
+            return self.tape.view(self.own(x), x.elements)
         return self.tape.op((x,), x.elements, x.itemsize, scratch=x.bytes)
 
     def _fused(self, module: Module, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,8 +1,9 @@
 """Liger's kernels: what they replace in a model, and what its loss makes.
 
 What their autograd functions save is the same in releases 0.3.1 to 0.8.5: a norm its input and a root for
-each row, the gated MLP its gate and its other half (both are overwritten by their gradients), positions
-nothing but the table. Seen on CPU, where Triton interprets the kernels: `conformance/planner/liger.py`.
+each row, the gated MLP its gate and its other half, positions nothing but the table. Seen to the byte on CPU,
+where Triton interprets the kernels (`conformance/planner/liger.py`). That gradients are written over what was
+saved is by source.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from typing import NamedTuple
 
 
 class Replaced(NamedTuple):
-    """What is replaced in a model unless a user says otherwise. in_place: a norm writes its gradient over
-    the one that it gets."""
+    """What is replaced in a model unless a user says otherwise. of_heads: norms of queries and keys too;
+    in_place: a norm writes its gradient over the one that it gets."""
 
     positions: bool = False
     norms: bool = False
+    of_heads: bool = False
     in_place: bool = False
     gated: bool = False
     loss: bool = False

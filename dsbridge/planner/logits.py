@@ -59,8 +59,7 @@ def logits(job: Job, tokens: float, tp: int) -> Term:
         return _fused(job, round(tokens))
     entries, formula, own = tokens * shape.vocab, HF, 0.0
     if job.loss == PLAIN_LOSS and job.dtype != "float32" and tp == 1:
-        low, high = LOW_DROPPED * entries, LOW_HELD * entries
-        return Term("logits and loss", low, PLAIN, low, high)
+        return _held(job, LOW_DROPPED * entries, LOW_HELD * entries, PLAIN)
     if tp > 1 and job.deepspeed >= CUTS_HEAD:
         formula, part = (PARALLEL, entries / tp) if shape.tied else (GATHERED, entries)
         own = 0.0 if shape.tied else 2 * entries / tp
@@ -68,7 +67,13 @@ def logits(job: Job, tokens: float, tp: int) -> Term:
     least = DROPPED * entries + own
     if numbers(shape.transformers) < PADS_LABELS:
         return Term("logits and loss", HELD * entries + own, COPIED, least, HELD * entries + own)
-    return Term("logits and loss", least, formula, least, HELD * entries + own)
+    return _held(job, least, HELD * entries + own, formula)
+
+
+def _held(job: Job, least: float, most: float, formula: Formula) -> Term:
+    """Where the caller lets go of the logits, holds them, or nobody knows."""
+    low, high = most if job.logits_held else least, least if job.logits_held is False else most
+    return Term("logits and loss", low, formula, low, high)
 
 
 @cache

@@ -23,7 +23,8 @@ UNMEASURED = 0.3  # of an architecture whose layers no recording confirms
 class Tokens(NamedTuple):
     """Bytes of a token. kept: of all layers, best, least and most; work: alive while a layer goes back,
     what it kept with it; gradients: of activations alone; outside: kept behind the layers; checkpoints:
-    kept with checkpointing; constant: bytes whatever the number of tokens."""
+    kept with checkpointing; constant: bytes whatever the number of tokens. bounds: of work and gradients,
+    over these."""
 
     kept: tuple[float, float, float]
     work: float
@@ -31,6 +32,7 @@ class Tokens(NamedTuple):
     outside: float
     constant: float
     checkpoints: float
+    bounds: tuple[float, float]
 
 
 # DeepSpeed: from here an engine of stage 3 replaces `torch.nn.functional.linear` (memory_efficient_linear)
@@ -91,6 +93,7 @@ def _per_token(job: Job, ways: tuple[Setting, Setting, Setting], tp: int, full: 
         outside=last_norm(shape, job.method, job.scheme, ways[0], head_trained(job)),
         constant=max(best.constants, default=0.0) if full else sum(best.constants),
         checkpoints=_checkpoints(shape, job),
+        bounds=style(shape.model_type).work,
     )
 
 

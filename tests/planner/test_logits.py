@@ -44,3 +44,9 @@ def test_a_model_that_liger_does_not_know_keeps_its_loss() -> None:
     assert not liger.replaced("granite").loss
     other = job(model="internlm/internlm3-8b-instruct", loss=FUSED_LOSS)
     assert logits(other, 100, 1).bytes == 12 * 100 * other.shape.vocab
+
+
+def test_who_lets_go_of_the_logits_takes_the_less() -> None:
+    low, high = (logits(job(logits_held=held), 100, 1) for held in (False, True))
+    assert low.bytes == low.least == low.most == 12 * ENTRIES
+    assert high.bytes == high.least == high.most == 14 * ENTRIES
