@@ -33,6 +33,11 @@ MEASURED_ENVIRONMENTS = (*DS_CONFIG_ENVIRONMENTS, "xtuner")
 ACTIVATION_ENVIRONMENTS = ("hf", "hf-old")
 # also transformers 4.51.3 with DeepSpeed 0.16.9
 HOOK_ENVIRONMENTS = (*ENVIRONMENTS, "hf-old")
+# as conformance/planner/liger.py has them
+LIGER_RELEASES = (
+    *("0.3.1", "0.4.2", "0.5.2", "0.5.5", "0.5.10", "0.6.2", "0.6.4", "0.7.0", "0.8.0", "0.8.3", "0.8.5"),
+)
+LIGER_TRITON = "3.4.0"
 ORACLE_ENVIRONMENTS = ("hf", "hf-old", "llamafactory", "llamafactory-old", "xtuner", "trl", "trl-old")
 # Only downloads are tried again; a build or a conflict fails at once, because it would fail again.
 DOWNLOAD = ("--quiet", "--retries", "5", "--timeout", "180")
@@ -199,3 +204,24 @@ def resuming(session: nox.Session, env: str) -> None:
     session.run(python, "-m", "conformance.resuming", "--env", env, *session.posargs)
     if env in FRAMEWORK_RESUMING:
         session.run(python, "-m", "conformance.resuming.frameworks", "--env", env, *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def liger(session: nox.Session) -> None:
+    """What models keep with Liger's kernels, which Triton interprets on the CPU, against the recordings."""
+    python = shared_environment(session, "hf")
+    packages = Path(session.create_tmp())
+    wanted = {"triton": f"triton=={LIGER_TRITON}"}
+    wanted |= {release: f"liger-kernel=={release}" for release in LIGER_RELEASES}
+    for folder, package in wanted.items():
+        if not (packages / folder).is_dir():
+            target = str(packages / folder)
+            session.run(python, "-m", "pip", "install", "-q", "--no-deps", "--target", target, package)
+    session.run(python, "-m", "conformance.planner.liger", "--packages", str(packages), *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def prepared(session: nox.Session) -> None:
+    """What DeepSpeed makes of a model that PEFT prepared for training in few bits, against the recording."""
+    python = shared_environment(session, "llamafactory")
+    session.run(python, "-m", "conformance.planner.prepared", *session.posargs)

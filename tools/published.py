@@ -102,6 +102,8 @@ def _job(row: dict[str, Any], candidate: Candidate) -> Job:
         asked["method"] = _method(asked["method"])
     replicas = candidate.replicas(nodes * per_node)
     asked.setdefault("global_batch", candidate.micro * candidate.accumulation * replicas)
+    if "logits" in published()["sources"][row["source"]]:
+        asked["logits_held"] = False  # read in the source of who calls the model
     asked.pop("adapters", None)  # a fact of the run, which changes nothing under DeepSpeed
     return Job(shape=_shape(row["model"]), cluster=_cluster(nodes, per_node, row["gpu"]), **asked)
 

@@ -93,8 +93,13 @@ def build(case: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         setattr(config, name, 0.0)  # training at scale has none; a mask of each would be kept
     config.dropout = config.activation_dropout = config.residual_dropout = config.embedding_dropout = 0.0
     dtype = torch.float32 if case.get("float32") else torch.bfloat16
+    dtype = torch.float16 if case.get("liger") else dtype  # what Triton's interpreter can do
     how = {"attn_implementation": case.get("attention", "sdpa"), "torch_dtype": dtype}
     model = AutoModelForCausalLM.from_config(config, **how).to(dtype)
+    if case.get("liger"):
+        from conformance.planner import liger
+
+        liger.apply(model)
     model = tuned(model, case["method"])
     if case.get("checkpointing"):
         model.enable_input_require_grads()

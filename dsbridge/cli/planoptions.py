@@ -30,7 +30,7 @@ _OPTIONS = (
     click.option("--global-batch", type=int, help="Sequences of an optimizer step, over all GPUs."),
     click.option("--dtype", type=click.Choice(["bf16", "fp16", "fp32"]), help="The model's number format."),
     click.option("--attention", type=click.Choice(["flash", "eager"]), help="flash: SDPA too."),
-    click.option("--loss", type=click.Choice(["hf", "fused"]), help="fused: Liger and the like."),
+    click.option("--loss", type=click.Choice(["hf", "fused"]), help="fused: Liger, with its other kernels."),
     click.option("--stage", type=click.IntRange(0, 3), help="Only this ZeRO stage."),
     click.option("--tp", type=int, help="Only so many tensor-parallel ranks."),
     click.option("--ulysses", type=int, help="Only so many ranks on a sequence."),

@@ -97,7 +97,8 @@ def _widths(
 
 @cache
 def last_norm(shape: ModelShape, method: Method, scheme: str, setting: Setting, head: bool) -> float:
-    """Bytes of a token that the norm behind the layers keeps, and the head its input: head, it is trained."""
+    """Bytes of a token that the norm behind the layers keeps, and the head its input: head, it is trained.
+    Liger's loss keeps a gradient in place of that."""
     every = parameters(shape, method, scheme, 1, NEWEST)
     trainable = {one.name for one in every if one.trainable}
     module = next((m for m in shape.outside if m.part == "final_norm"), None)
@@ -106,10 +107,10 @@ def last_norm(shape: ModelShape, method: Method, scheme: str, setting: Setting, 
     way = style(shape.model_type, setting.release).norm
     if module is not None:
         own = f"{module.name}.weight" in trainable
-        x = normed(tape, x, module.kind, way, Trained(own, own))
+        x = normed(tape, x, module.kind, way, Trained(own, own), kernels=setting.kernels)
     elif way == PLAIN:
         x = plain_norm(tape, x)
-    if head or setting.wrapped:
+    if (head or setting.wrapped) and not setting.kernels.loss:
         tape.op((x,), 1, 2, (x,))
     return tape.bytes()
 

@@ -21,7 +21,8 @@ class Gathers(NamedTuple):
     """again: sizes of the parameters that are gathered more than once in a micro-step, each as often as it is
     once more. calls: collectives of a micro-step. most, turning: elements of parameters that are gathered
     at one time, and when the backward pass begins, without those that always are. packed, packed_turning: as
-    again and turning, of the 4-bit weights alone; again has only the others, turning has both."""
+    again and turning, of the 4-bit weights alone; again has only the others, turning has both. last, first:
+    elements gathered when that layer begins to go back, at most while it does, and with buffers."""
 
     again: tuple[int, ...]
     calls: int
@@ -29,6 +30,8 @@ class Gathers(NamedTuple):
     turning: int
     packed: tuple[int, ...] = ()
     packed_turning: int = 0
+    last: tuple[int, int, int] = (0, 0, 0)
+    first: tuple[int, int, int] = (0, 0, 0)
 
 
 def gathers(job: Job, candidate: Candidate) -> Gathers:
@@ -100,4 +103,6 @@ def played(
         max(0, coordinator.turning),
         tuple(again[True]),
         turned,
+        coordinator.during(f"{shape.prefix}.{shape.layers - 1}"),
+        coordinator.during(f"{shape.prefix}.0"),
     )

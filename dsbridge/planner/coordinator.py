@@ -67,6 +67,10 @@ class Coordinator:
         self.step = self.live = self.most = self.calls = 0
         self.turning = -1  # elements gathered when the backward pass begins
         self.turned: frozenset[int] = frozenset()  # and whose
+        # behind the forward pass, in order: a module that fetched, whether it went back, elements gathered,
+        # and those of the largest collective for more than one parameter
+        self.behind: list[tuple[str, bool, int, int]] = []
+        self.joined = 0
         self.gathered = set(always)
         self.users: list[set[str]] = [set() for _ in sizes]
         self.running: dict[str, None] = {}  # modules whose backward pass has begun and not ended
@@ -77,7 +81,10 @@ class Coordinator:
         """How often each parameter is gathered."""
         for turn in self.turns:
             if turn.fetch:
+                self.joined = 0
                 self.fetch(turn)
+                if self.turning >= 0:
+                    self.behind.append((turn.module, not turn.forward, self.live, self.joined))
             else:
                 self.release(turn)
         return self.times
@@ -89,7 +96,23 @@ class Coordinator:
             self.gathered.add(place)
             self.times[place] += 1
             self.live += self.sizes[place]
+        if len(places) > 1:
+            self.joined = max(self.joined, sum(self.sizes[place] for place in places))
         self.most = max(self.most, self.live)
+
+    def during(self, layer: str) -> tuple[int, int, int]:
+        """Elements gathered when a layer begins to go back, having run again; at most while it does both; and
+        with the buffer that a collective for several parameters has beside them."""
+        inside = f"{layer}."
+        mine = [
+            (back, live, joined)
+            for module, back, live, joined in self.behind
+            if module == layer or module.startswith(inside)
+        ]
+        most = max((live for _, live, _ in mine), default=0)
+        ran = max((place for place, (back, _, _) in enumerate(mine) if not back), default=-1)
+        begins = next((live for _, live, _ in mine[ran + 1 :]), most)
+        return begins, most, max((live + joined for _, live, joined in mine), default=0)
 
     def fetch(self, turn: Turn) -> None:
         """What a module needs now, then what others need next."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from dsbridge.planner.expert_flow import experts
+from dsbridge.planner.liger import NOTHING, Replaced
 from dsbridge.planner.modules import Module
 from dsbridge.planner.norms import Trained, normed, plain_norm
 from dsbridge.planner.shape import ModelShape
@@ -31,7 +32,8 @@ class Setting(NamedTuple):
     kept; sdpa: torch's own kernel rather than flash-attn's, which makes copies in older transformers.
     ulysses: heads are exchanged for tokens around attention. masked: sdpa gets a mask, so it repeats keys and
     values, and each layer keeps a copy of the mask. wrapped: stage 3 replaced torch's linear, and a frozen
-    one keeps its input too. sequence: tokens that attention goes over."""
+    one keeps its input too. sequence: tokens that attention goes over. kernels: of Liger, in place of the
+    model's."""
 
     itemsize: int = 2
     adapter: int = 2
@@ -42,6 +44,7 @@ class Setting(NamedTuple):
     wrapped: bool = False
     sequence: int = 0
     release: tuple[int, ...] = (99,)
+    kernels: Replaced = NOTHING
 
 
 class Layer:
@@ -85,7 +88,10 @@ class Layer:
         module = self.short.get(name)
         if module is None:
             return plain_norm(self.tape, x) if self.style.norm == PLAIN and name.endswith("layernorm") else x
-        return normed(self.tape, x, module.kind, self.style.norm, self.of(module), heads)
+        kernels = self.setting.kernels
+        if not kernels.of_heads and any(name in names for names in QK_NORMS.values()):
+            kernels = NOTHING
+        return normed(self.tape, x, module.kind, self.style.norm, self.of(module), heads, kernels)
 
     def linear(self, module: Module, x: Tensor) -> Tensor:
         """A linear map and its adapter."""
@@ -143,6 +149,8 @@ class Layer:
             x = self.norm(name, x, max(1, round(x.elements / one)))
         if self.style.positions == NOWHERE:
             return x
+        if self.setting.kernels.positions:  # written over their input, and back
+            return self.tape.view(self.own(x), x.elements)
         return self.tape.op((x,), x.elements, x.itemsize, scratch=x.bytes)
 
     def _fused(self, module: Module, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -196,7 +204,8 @@ class Layer:
             wide = (q.elements, width) if repeats else (k.elements, v.elements)
             k, v = (tape.op((one,), size, one.itemsize) for one, size in zip((k, v), wide, strict=True))
         old = old and not self.style.leaves
-        if old and self.style.positions != JOINED:
+        joined = self.style.positions == JOINED and not how.kernels.positions
+        if old and not joined:
             q = tape.op((q,), q.elements, q.itemsize)
         out = tape.op((q, k, v), width, q.itemsize, (q, k, v))
         if out.grad:
@@ -205,7 +214,7 @@ class Layer:
             own_mask = how.release >= SHARES_HEADS or self.style.masks
             if how.masked and how.sdpa and own_mask:
                 tape.keep(tape.start(how.sequence, q.itemsize, False), out)
-        copied = how.ulysses > 1 or old or self.style.positions == JOINED
+        copied = how.ulysses > 1 or old or joined
         return tape.op((out,), width, q.itemsize) if copied else tape.view(out, width)
 
     def _head(self) -> int:
@@ -252,8 +261,15 @@ class Layer:
     def gated(self, gate: Tensor, up: Tensor) -> Tensor:
         """The product of the activated gate and the other half."""
         tape = self.tape
+        if self.setting.kernels.gated:  # saves both, and writes their gradients over them
+            gate, up = (self.own(one) for one in (gate, up))
+            return tape.op((gate, up), up.elements, up.itemsize, (gate, up), over=True)
         active = tape.op((gate,), gate.elements, gate.itemsize, (gate,))
         return tape.op((active, up), up.elements, up.itemsize, (active, up))
+
+    def own(self, x: Tensor) -> Tensor:
+        """The tensor, or a copy where it is a part of another: Liger's kernels take what is contiguous."""
+        return x if x.held == x.bytes else self.tape.op((x,), x.elements, x.itemsize)
 
     def activated(self, x: Tensor) -> Tensor:
         """An activation without a gate."""

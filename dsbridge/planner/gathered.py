@@ -3,20 +3,15 @@ ahead."""
 
 from __future__ import annotations
 
-from collections import Counter
-from functools import cache
 from typing import NamedTuple
 
 from dsbridge.planner.again import gathers
 from dsbridge.planner.candidate import NONE, Candidate
 from dsbridge.planner.job import Job
-from dsbridge.planner.layout import Release
-from dsbridge.planner.parameters import layout, parameters
+from dsbridge.planner.parameters import layout
 from dsbridge.planner.quantised import FOUR_BIT
-from dsbridge.planner.shape import ModelShape
 from dsbridge.planner.states import BYTES
 from dsbridge.planner.terms import Formula, Term
-from dsbridge.planner.tuning import Freeze, Lora
 
 _SOURCE = (
     "runtime/zero/partitioned_param_coordinator.py of DeepSpeed; dsbridge/planner/coordinator.py, equal to "
@@ -34,56 +29,39 @@ KEPT = Formula(
     "llama-nf4-z3-*-tiny-live-*",
 )
 WORKING = Formula(
-    "one layer (all experts of it in transformers 5), or the head or embedding if larger, and those "
-    "fetched ahead",
-    _SOURCE,
+    "of a layer that goes back and those fetched ahead: from when it begins to the most; at most, the buffer "
+    "that a collective for several parameters has beside them",
+    _SOURCE + "; AllGatherCoalescedHandle.wait, runtime/zero/partition_parameters.py",
 )
 
 
 class Gathered(NamedTuple):
-    """Parameters that are whole on a rank, in bytes. turning: when the forward pass ends; working: later."""
+    """Parameters that are whole on a rank, in bytes. turning: when the forward pass ends; last, first: while
+    the last and the first layer go back."""
 
     turning: Term
-    working: Term
+    last: Term
+    first: Term
 
 
 def gathered(job: Job, candidate: Candidate) -> Gathered:
     """Of a rank in stage 3."""
-    knobs, size = candidate.knobs, BYTES[job.dtype]
-    played = gathers(job, candidate)
-    working = min(played.most, largest_piece(job) + min(knobs.prefetch, knobs.live))
+    size, played = BYTES[job.dtype], gathers(job, candidate)
     turning, most = size * played.turning, size * played.most
-    at_turn = Term("parameters gathered", turning, TURNING, turning, most)
+    first, last = (_working(sizes, size) for sizes in (played.first, played.last))
     if keeps(job, candidate):
         packed = size * sum(layout(job, candidate).packed)
         turning += packed - size * played.packed_turning
-        at_turn = Term("parameters gathered", turning, KEPT, turning, max(turning, packed + most))
-    return Gathered(
-        at_turn,
-        Term("parameters gathered", size * working, WORKING, size * min(working, largest_piece(job)), most),
-    )
+        kept = Term("parameters gathered", turning, KEPT, turning, max(turning, packed + most))
+        return Gathered(kept, kept, first)
+    return Gathered(Term("parameters gathered", turning, TURNING), last, first)
+
+
+def _working(sizes: tuple[int, int, int], size: int) -> Term:
+    begins, most, buffered = (size * one for one in sizes)
+    return Term("parameters gathered", most, WORKING, begins, buffered)
 
 
 def keeps(job: Job, candidate: Candidate) -> bool:
     """Whether autograd holds on to gathered 4-bit weights: a reentrant checkpoint runs forward without it."""
     return job.scheme in FOUR_BIT and (candidate.checkpointing == NONE or not job.reentrant)
-
-
-def largest_piece(job: Job) -> int:
-    """Elements of what is whole at once at least: a layer goes back as one, head and embedding by
-    themselves."""
-    if job.scheme in FOUR_BIT:
-        return _largest_packed(job.shape, job.method, job.scheme, job.deepspeed, BYTES[job.dtype])
-    return max(job.shape.largest_layer, job.shape.largest_module[1])
-
-
-@cache
-def _largest_packed(
-    shape: ModelShape, method: Lora | Freeze | None, scheme: str, release: Release, itemsize: int
-) -> int:
-    sizes: Counter[str] = Counter()
-    inside = f"{shape.prefix}."
-    for one in parameters(shape, method, scheme, 1, release):
-        layer = one.name.removeprefix(inside).partition(".")[0] if one.name.startswith(inside) else one.name
-        sizes[layer] += one.elements(itemsize)
-    return max(sizes.values())

@@ -20,8 +20,10 @@ class Job(NamedTuple):
     method: None trains everything. scheme: how the frozen base is quantised, a key of quantised.SCHEMES, ""
     for not. PEFT makes adapters fp32, and DeepSpeed casts them to dtype. attention: `flash` stands for every
     kernel that keeps no matrix of scores (SDPA's too). loss: `hf` casts the logits to fp32 and keeps them,
-    `fused` never holds all of them (Liger), `plain` takes them as they are (models with code of their own).
-    reentrant: the kind of activation checkpointing.
+    `fused` never holds all of them (Liger, with the other kernels that it has for the model), `plain` takes
+    them as they are (models with code of their own). reentrant: the kind of activation checkpointing.
+    logits_held: whether the caller still holds the 16-bit logits while the loss goes back; None where it is
+    not known.
     """
 
     shape: ModelShape
@@ -37,4 +39,5 @@ class Job(NamedTuple):
     attention: str = FLASH
     loss: str = HF_LOSS
     reentrant: bool = True
+    logits_held: bool | None = None
     deepspeed: Release = NEWEST

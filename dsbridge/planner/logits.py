@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
+
+from dsbridge.planner import liger
 from dsbridge.planner.job import FUSED_LOSS, PLAIN_LOSS, Job
 from dsbridge.planner.layout import CUTS_HEAD
+from dsbridge.planner.per_token import head_trained
+from dsbridge.planner.states import BYTES
 from dsbridge.planner.terms import Formula, Term
 from dsbridge.rules import numbers
 
@@ -31,8 +36,10 @@ PLAIN = Formula(
     "counted: tests/recorded/planner/losses-hf.json",
 )
 FUSED = Formula(
-    "the loss in chunks: about 6 bytes a token and element of the hidden state, and the head's gradient",
-    "Liger's fused linear cross entropy; an estimate",
+    "the hidden states and their gradient, the head's gradient where it is trained, and logits of a chunk of "
+    "tokens: once in Liger 0.8.3 and newer, before up to four times, or beside the head's gradient in fp32",
+    "ops/fused_linear_cross_entropy.py of liger-kernel 0.3.1 to 0.8.5; counted: "
+    "tests/recorded/planner/losses-liger.json",
 )
 PARALLEL = Formula(
     "12 bytes (14) a token and entry of this rank's part of the vocabulary",
@@ -48,14 +55,11 @@ GATHERED = Formula(
 def logits(job: Job, tokens: float, tp: int) -> Term:
     """Bytes at the most, when the loss goes back; what of them is kept since the forward pass is in it."""
     shape = job.shape
-    if job.loss == FUSED_LOSS:
-        trained = 2.0 * shape.vocab * shape.hidden if job.method is None else 0.0
-        each = tokens * shape.hidden
-        return Term("logits and loss", 6 * each + trained, FUSED, 2 * each, 10 * each + 2 * trained)
+    if job.loss == FUSED_LOSS and liger.replaced(shape.model_type).loss:
+        return _fused(job, round(tokens))
     entries, formula, own = tokens * shape.vocab, HF, 0.0
     if job.loss == PLAIN_LOSS and job.dtype != "float32" and tp == 1:
-        low, high = LOW_DROPPED * entries, LOW_HELD * entries
-        return Term("logits and loss", low, PLAIN, low, high)
+        return _held(job, LOW_DROPPED * entries, LOW_HELD * entries, PLAIN)
     if tp > 1 and job.deepspeed >= CUTS_HEAD:
         formula, part = (PARALLEL, entries / tp) if shape.tied else (GATHERED, entries)
         own = 0.0 if shape.tied else 2 * entries / tp
@@ -63,4 +67,21 @@ def logits(job: Job, tokens: float, tp: int) -> Term:
     least = DROPPED * entries + own
     if numbers(shape.transformers) < PADS_LABELS:
         return Term("logits and loss", HELD * entries + own, COPIED, least, HELD * entries + own)
-    return Term("logits and loss", least, formula, least, HELD * entries + own)
+    return _held(job, least, HELD * entries + own, formula)
+
+
+def _held(job: Job, least: float, most: float, formula: Formula) -> Term:
+    """Where the caller lets go of the logits, holds them, or nobody knows."""
+    low, high = most if job.logits_held else least, least if job.logits_held is False else most
+    return Term("logits and loss", low, formula, low, high)
+
+
+@cache
+def _fused(job: Job, tokens: int) -> Term:
+    """Of the newest release, between the least and the most of all: a job does not say which runs."""
+    shape, trained = job.shape, head_trained(job)
+    found = [
+        BYTES[job.dtype] / 2 * liger.loss(tokens, shape.vocab, shape.hidden, trained, how)
+        for how in liger.CHUNKS
+    ]
+    return Term("logits and loss", found[-1], FUSED, min(found), max(found))

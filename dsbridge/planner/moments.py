@@ -83,7 +83,7 @@ def _without_data(job: Job, candidate: Candidate) -> Fixed:
     found = model_memory.placed(job, candidate)
     host, disk = _elsewhere(job, candidate, found)
     context = allowance.context(job.cluster.world)
-    turning, working = _beside(job, candidate)
+    losing, turning, working = _beside(job, candidate)
     kept, after = _without_buckets(found, candidate)
     flight, fresh = _in_flight(job, candidate)
     flat = flight if candidate.stage == 0 else ()
@@ -91,7 +91,7 @@ def _without_data(job: Job, candidate: Candidate) -> Fixed:
     loading = start_up.on_gpu(job, candidate, sum(term.bytes for term in found[states.INITIALIZED].gpu))
     return Fixed(
         loading=_whole(LOADING, _part(context, (*found[states.INITIALIZED].gpu, *loading))),
-        loss=_part(context, (*kept, *turning)),
+        loss=_part(context, (*kept, *losing)),
         turn=_part(context, (*kept, *turning, *fresh, *flight)),
         back=_part(context, (*after, *working, *fresh, *flight)),
         step=_whole(STEP, _part(context, step)),
@@ -131,18 +131,16 @@ def _without_buckets(found: dict[str, Placed], candidate: Candidate) -> tuple[Te
     return kept, after
 
 
-def _beside(job: Job, candidate: Candidate) -> tuple[Terms, Terms]:
-    """Between forward and backward; behind that."""
-    turning: Terms = ()
-    working: Terms = ()
+def _beside(job: Job, candidate: Candidate) -> tuple[Terms, Terms, Terms]:
+    """Between forward and backward; while the last layer goes back, and the first."""
+    found: list[Terms] = [(), (), ()]
     if candidate.stage == 3:
-        live = gathered(job, candidate)
-        turning, working = (live.turning,), (live.working,)
+        found = [(term,) for term in gathered(job, candidate)]
     if job.scheme:
         largest = max((m.size for m, _ in job.shape.modules() if quantisable(m)), default=0)
         unpacked = Term("an unpacked matrix", states.BYTES[job.dtype] * largest, UNPACKED)
-        turning, working = (*turning, unpacked), (*working, unpacked)
-    return turning, working
+        found = [(*terms, unpacked) for terms in found]
+    return found[0], found[1], found[2]
 
 
 def _in_flight(job: Job, candidate: Candidate) -> tuple[Terms, Terms]:

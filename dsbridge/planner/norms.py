@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from dsbridge.planner.liger import NOTHING, Replaced
 from dsbridge.planner.modules import LAYERNORM, RMS
 from dsbridge.planner.styles import COHERE, GEMMA, LLAMA
 from dsbridge.planner.tape import Tape, Tensor
@@ -18,8 +19,18 @@ class Trained(NamedTuple):
     rank: int = 0
 
 
-def normed(tape: Tape, x: Tensor, kind: str, way: str, trained: Trained, heads: int = 1) -> Tensor:
+def normed(
+    tape: Tape,
+    x: Tensor,
+    kind: str,
+    way: str,
+    trained: Trained,
+    heads: int = 1,
+    kernels: Replaced = NOTHING,
+) -> Tensor:
     """A norm's result, and what it keeps: its input in fp32, what it was divided by, what its weight met."""
+    if kernels.norms and kind == RMS:
+        return _ligers(tape, x, trained, heads, kernels)
     if kind == LAYERNORM and way != COHERE:
         out = tape.op((x,), x.elements, x.itemsize, (x,), trains=trained.weight or trained.bias)
         stats = tape.start(2 * heads, x.itemsize, False)
@@ -45,6 +56,14 @@ def normed(tape: Tape, x: Tensor, kind: str, way: str, trained: Trained, heads: 
         tape.constant += 4 * x.elements / heads  # the weight in fp32
     out = tape.op((scaled,), x.elements, scaled.itemsize, saves, trains=trained.weight, scratch=scratch)
     return tape.cast(out, x.itemsize)
+
+
+def _ligers(tape: Tape, x: Tensor, trained: Trained, heads: int, kernels: Replaced) -> Tensor:
+    """LigerRMSNormFunction saves its input as it is, and a root in fp32 for each row."""
+    out = tape.op((x,), x.elements, x.itemsize, (x,), trains=trained.weight, aliased=kernels.in_place)
+    if out.grad:
+        tape.keep(tape.start(heads, 4, False), out)
+    return out
 
 
 def plain_norm(tape: Tape, x: Tensor) -> Tensor:

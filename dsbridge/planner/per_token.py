@@ -9,8 +9,9 @@ from dsbridge.planner import states
 from dsbridge.planner.activations import Kept, kept, last_norm, transformers_release
 from dsbridge.planner.candidate import FULL, Candidate
 from dsbridge.planner.flow import SHARES_HEADS, Setting
-from dsbridge.planner.job import FLASH, Job
+from dsbridge.planner.job import FLASH, FUSED_LOSS, Job
 from dsbridge.planner.layout import Release
+from dsbridge.planner.liger import NOTHING, replaced
 from dsbridge.planner.parameters import parameters
 from dsbridge.planner.shape import ModelShape
 from dsbridge.planner.start_up import zero_init
@@ -22,7 +23,8 @@ UNMEASURED = 0.3  # of an architecture whose layers no recording confirms
 class Tokens(NamedTuple):
     """Bytes of a token. kept: of all layers, best, least and most; work: alive while a layer goes back,
     what it kept with it; gradients: of activations alone; outside: kept behind the layers; checkpoints:
-    kept with checkpointing; constant: bytes whatever the number of tokens."""
+    kept with checkpointing; constant: bytes whatever the number of tokens. bounds: of work and gradients,
+    over these."""
 
     kept: tuple[float, float, float]
     work: float
@@ -30,6 +32,7 @@ class Tokens(NamedTuple):
     outside: float
     constant: float
     checkpoints: float
+    bounds: tuple[float, float]
 
 
 # DeepSpeed: from here an engine of stage 3 replaces `torch.nn.functional.linear` (memory_efficient_linear)
@@ -54,6 +57,7 @@ def settings(job: Job, candidate: Candidate) -> tuple[Setting, Setting, Setting]
         wrapped=candidate.stage == 3 and (zero_init(job, candidate) or job.deepspeed >= REPLACES_LINEAR),
         sequence=job.sequence,
         release=release,
+        kernels=replaced(shape.model_type) if job.loss == FUSED_LOSS else NOTHING,
     )
     window, older = shape.sliding_window, release < SHARES_HEADS
     slides = style(shape.model_type).masks if older else window is not None and window < job.sequence
@@ -89,6 +93,7 @@ def _per_token(job: Job, ways: tuple[Setting, Setting, Setting], tp: int, full: 
         outside=last_norm(shape, job.method, job.scheme, ways[0], head_trained(job)),
         constant=max(best.constants, default=0.0) if full else sum(best.constants),
         checkpoints=_checkpoints(shape, job),
+        bounds=style(shape.model_type).work,
     )
 
 

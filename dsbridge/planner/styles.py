@@ -20,6 +20,11 @@ SOFTMAX, FP32, SIGMOID = (
 )  # routers: FP32: of tokens cast to it; SIGMOID: that too
 
 
+# a layer at work over what the tape says, in every recording; and in those of some architectures alone
+# (tests/recorded/planner/activations, `alive` with checkpointing)
+LOOSE, CLOSE = (0.91, 1.19), (1.0, 1.03)
+
+
 class Style(NamedTuple):
     """norm: of RMS norms, or those without weights. positions: `rotated` heads keep the order of their
     elements in memory, `joined` ones (rotated in part) are made anew and their context is copied.
@@ -27,7 +32,8 @@ class Style(NamedTuple):
     same hidden states. capped: scores are capped, and with eager attention their tanh is kept. fp32_scores:
     eager attention takes the softmax in fp32. leaves: SDPA left queries where they are in older releases
     too. tables: bytes of angles that each layer keeps, for a position and an element of a head. masks: older
-    releases give SDPA a mask in every layer. measured: recordings confirm it."""
+    releases give SDPA a mask in every layer. measured: recordings confirm it. work: bounds of a layer at
+    work, over what the tape says."""
 
     norm: str = LLAMA
     act: str = SILU
@@ -44,6 +50,7 @@ class Style(NamedTuple):
     tables: int = 0
     masks: bool = False
     measured: bool = True
+    work: tuple[float, float] = LOOSE
 
 
 _BOTH = {
@@ -56,6 +63,7 @@ _GPT = {"before_attention": "ln_1", "before_mlp": "ln_2", "positions": NOWHERE, 
 _PARALLEL = {"parallel": True, "before_mlp": ""}
 
 STYLES: dict[str, Style] = {
+    **{name: Style(work=CLOSE) for name in ("llama", "mistral", "qwen2", "qwen3")},
     "gemma": Style(norm=GEMMA),
     "gemma2": Style(norm=GEMMA, capped=True, masks=True, **_BOTH),  # type: ignore[arg-type]
     "gemma3_text": Style(norm=GEMMA, masks=True, **_BOTH),  # type: ignore[arg-type]

@@ -30,13 +30,14 @@ class Tensor(NamedTuple):
 
 class Node(NamedTuple):
     """An operator. aliased: its backward pass hands on the gradient that it got, or a view of it. scratch:
-    bytes that it needs beside the gradients it makes."""
+    bytes that it needs beside the gradients it makes. over: it writes them over what it saved."""
 
     inputs: tuple[Tensor, ...]
     output: Tensor
     saved: tuple[int, ...]
     aliased: bool
     scratch: float
+    over: bool = False
 
 
 class Tape:
@@ -62,6 +63,8 @@ class Tape:
         *,
         trains: bool = False,
         scratch: float = 0.0,
+        aliased: bool = False,
+        over: bool = False,
     ) -> Tensor:
         """An operator with a result of its own; trains: it has weights that get gradients."""
         given = tuple(inputs)
@@ -69,7 +72,8 @@ class Tape:
         output = self.start(elements, itemsize, grad)
         saved = tuple(saves) if grad else ()
         self.kept.update((one.storage, one.held) for one in saved)
-        self.nodes.append(Node(given, output, tuple(one.storage for one in saved), False, scratch))
+        storages = tuple(one.storage for one in saved)
+        self.nodes.append(Node(given, output, storages, aliased, scratch, over))
         return output
 
     def view(self, given: Tensor, elements: float) -> Tensor:
@@ -129,6 +133,8 @@ class _Backward:
         self._set(last, self._new(last.bytes))
         for node in reversed(self.tape.nodes):
             token = self.of.pop(node.output.number, None)
+            if node.over:
+                self._free(node)
             if token is not None:
                 wanted = [one for one in node.inputs if one.grad]
                 self._grow(node.scratch)
@@ -137,11 +143,16 @@ class _Backward:
                 for one, gradient in made:
                     self._give(one, gradient)
                 self._drop(token)
-            for storage in node.saved:
-                self.users[storage] -= 1
-                if not self.users[storage]:
-                    self._grow(-self.tape.kept[storage])
+            if not node.over:
+                self._free(node)
         return self.most
+
+    def _free(self, node: Node) -> None:
+        """What an operator saved, where nobody else did."""
+        for storage in node.saved:
+            self.users[storage] -= 1
+            if not self.users[storage]:
+                self._grow(-self.tape.kept[storage])
 
     def _grow(self, size: float) -> None:
         self.alive += size

@@ -30,6 +30,9 @@ CODES = (NO_LAYOUT, OTHER_TRAINING)
 Values = Mapping[str, Any]
 # keys of LLaMA-Factory and the Trainer that put Liger's loss in place of the model's
 _FUSED = ("enable_liger_kernel", "use_liger_kernel")
+# who lets go of the logits before the loss goes back: transformers' Trainer (recorded) and what is built on
+# it; xtuner: compute_loss of xtuner/model/sft.py
+_LETS_GO = ("trainer", "llamafactory", "xtuner")
 
 
 class _Batch(NamedTuple):
@@ -85,7 +88,8 @@ def own(
     if config and "model" not in facts:
         # what a framework fills from the model's sizes
         found = read_input(registry(), files, given, command, target, {**facts, "model": config}, versions)
-    question = question._replace(model=config or question.model)
+    held = False if found.framework.name in _LETS_GO else None
+    question = question._replace(model=config or question.model, held=held)
     known = _of_run(question, values, found, _Batch(None, None, whole, micro, checkpointing))
     return _plain(known, parsed.loaded.spec.frameworks)._replace(framework=found.framework.name)
 

@@ -31,7 +31,8 @@ _DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 
 class Question(NamedTuple):
     """None: nobody said. model: a name, a path, or the keys of a config.json. gpus: in all. sequence in
-    tokens, global_batch in sequences, host_memory in bytes of a node. targets: as in tuning.Lora."""
+    tokens, global_batch in sequences, host_memory in bytes of a node. targets: as in tuning.Lora. held:
+    whether who calls the model holds the logits while the loss goes back."""
 
     model: str | Mapping[str, Any] | None = None
     name: str | None = None
@@ -58,6 +59,7 @@ class Question(NamedTuple):
     low_states: bool | None = None
     attention: str | None = None
     loss: str | None = None
+    held: bool | None = None
     deepspeed: str | None = None
     transformers: str | None = None
     peft: str | None = None
@@ -175,6 +177,7 @@ def job_of(question: Question) -> tuple[Job, tuple[Diagnostic, ...]]:
         states="bfloat16" if question.low_states else "float32",
         attention=question.attention or FLASH,
         loss=question.loss or HF_LOSS,
+        logits_held=question.held,
         deepspeed=_release(question.deepspeed),
     )
     return job, tuple(_assumed(question, job))

@@ -9,8 +9,8 @@ import pytest
 from dsbridge.planner import model_shape
 from dsbridge.planner.activations import kept, last_norm
 from dsbridge.planner.flow import Setting
+from dsbridge.planner.liger import replaced
 from dsbridge.planner.logits import DROPPED, HELD
-from dsbridge.planner.memory import LEAST, MOST
 from dsbridge.planner.styles import style
 from tests.planner.recorded_activations import (
     ENVIRONMENTS,
@@ -79,6 +79,10 @@ def test_the_norm_behind_the_layers_and_the_heads_input(index: int) -> None:
     trained = row["case"]["method"] == "full"
     own = last_norm(model, way, "", setting(index), trained)
     logits = 4 * model.vocab + 8  # log-softmax in fp32, and the labels
+    if row["case"].get("liger"):  # its loss saves gradients
+        head = 2 * model.vocab * model.hidden * trained
+        assert row["kept"]["after"] == TOKENS * (own + 2 * model.hidden) + head
+        return
     rest = row["kept"]["after"] - TOKENS * logits - 4
     capped = 2 * model.vocab if model.model_type == "gemma2" else 0
     assert TOKENS * (own + capped) == pytest.approx(rest, rel=0.02, abs=600)
@@ -93,7 +97,8 @@ def test_checkpoints_and_a_layer_at_work(index: int) -> None:
     logits = 2 * TOKENS * model.vocab  # the caller holds them
     work = TOKENS * found.busy + max(found.constants)
     seen = row["alive"]["most"]
-    assert stored + logits + LEAST * work <= seen <= stored + logits + MOST * work
+    least, most = style(model.model_type).work
+    assert stored + logits + least * work <= seen <= stored + logits + most * work
 
 
 def plain() -> list[Any]:
@@ -101,7 +106,8 @@ def plain() -> list[Any]:
         param
         for param in chosen(checkpointing=False)
         if rows()[int(str(param.values[0]))]["case"]["method"] == "full"
-        and not {"tp", "ulysses", "float32", "dropped"} & set(rows()[int(str(param.values[0]))]["case"])
+        and not {"tp", "ulysses", "float32", "dropped", "liger"}
+        & set(rows()[int(str(param.values[0]))]["case"])
     ]
 
 
@@ -159,6 +165,16 @@ def test_the_closed_form_of_llama(tp: int, wanted: float) -> None:
     found = kept(shape, None, "", Setting(), tp).layers[0] / shape.hidden
     small = 2 * 4 / shape.hidden + 4 * 32 / tp / shape.hidden  # roots of the norms, sums of the kernel
     assert found == pytest.approx(wanted + small)
+
+
+def test_ligers_kernels_keep_less() -> None:
+    """8 + 4q + 4k + 6f: norms keep their input as it is, the MLP not the activated gate."""
+    shape = model_shape("meta-llama/Llama-3.1-8B")
+    found = kept(shape, None, "", Setting(kernels=replaced("llama")))
+    small = 2 * 4 / shape.hidden + 4 * 32 / shape.hidden
+    assert found.layers[0] / shape.hidden == pytest.approx(8 + 5 + 21 + small)
+    plain = kept(shape, None, "", Setting())
+    assert found.busy - found.layers[0] < plain.busy - plain.layers[0]
 
 
 def test_ulysses_keeps_the_context_twice() -> None:

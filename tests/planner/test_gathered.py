@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from dsbridge.planner.candidate import FULL, NONE, Candidate, Knobs
-from dsbridge.planner.gathered import gathered, largest_piece
+from dsbridge.planner.gathered import gathered
 from tests.planner.jobs import SMALL, job
+
+NORMS = 2 * 4096  # of a layer of Llama 8B: below the threshold, so they are always whole
 
 
 def test_a_wide_window_of_reuse_keeps_what_is_used_again() -> None:
@@ -23,13 +25,18 @@ def test_less_is_kept_within_no_distance() -> None:
     narrow = gathered(job(), Candidate(3, knobs=Knobs(reuse=0, prefetch=0)))
     usual = gathered(job(), Candidate(3))
     assert narrow.turning.bytes < usual.turning.bytes
-    assert narrow.working.bytes == 2 * largest_piece(job())
+    assert narrow.last.most < usual.last.most
 
 
 @pytest.mark.parametrize("way", [NONE, FULL])
 def test_the_bounds_are_in_order(way: str) -> None:
     for term in gathered(job(), Candidate(3, checkpointing=way)):
         assert term.least <= term.bytes <= term.most
+
+
+def test_a_layer_is_whole_when_it_goes_back() -> None:
+    for term in gathered(job(), Candidate(3))[1:]:
+        assert term.bytes >= 2 * (job().shape.largest_layer - NORMS)
 
 
 def test_never_more_than_there_is() -> None:
@@ -39,5 +46,6 @@ def test_never_more_than_there_is() -> None:
 
 def test_the_limit_of_live_parameters_stops_what_is_fetched_ahead() -> None:
     tight = Knobs(live=0)
-    ample, none = (gathered(job(), Candidate(3, knobs=knobs)).working.bytes for knobs in (Knobs(), tight))
-    assert ample - none == 2 * 50_000_000
+    ample, none = (gathered(job(), Candidate(3, knobs=knobs)).last for knobs in (Knobs(), tight))
+    assert none.bytes < ample.bytes
+    assert none.bytes == 2 * (job().shape.largest_layer - NORMS)
