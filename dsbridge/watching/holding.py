@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from dsbridge.against import Drift, facts_of, from_prediction, from_spec
+from dsbridge.against import RUNNING, UNREAD, Drift, facts_of, from_prediction, from_spec
 from dsbridge.diagnostics import InputError
 from dsbridge.explaining import Explanation
 from dsbridge.inputs import place_text
@@ -109,11 +109,11 @@ def advice(drift: Drift, own: Explanation | None, seen: Mapping[str, Any]) -> st
     hints = [step.rule.hint for step in story.steps if step.rule.hint] if story else []
     if drift.path.startswith(("outcome", "error.")):
         return "" if seen.get("error") else "Is the config that names DeepSpeed passed to the program?"
-    if hints and not drift.set_by.startswith(("nobody", "the program")):
+    if hints and not drift.set_by.startswith(("nobody", RUNNING, UNREAD)):
         return hints[-1]
     if drift.set_by.startswith("nobody"):
         return f"Nothing the run reads says `{drift.path}`: write it there, or change what you expect."
-    if drift.set_by.startswith("the program"):
+    if drift.set_by.startswith((RUNNING, UNREAD)):
         return f"No file and no known rule gives this value: look at the code before {seen.get('at')}."
     if story is not None and story.source is not None and story.value is not UNSET:
         return f"Change it at {place_text(story.source)}, or change what you expect."
