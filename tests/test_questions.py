@@ -23,7 +23,8 @@ from dsbridge.rulebook import all_of, children, eq, get, here, is_auto, is_set, 
 from dsbridge.rulebook import block_values as made
 from dsbridge.trees import block_token
 from dsbridge.values import UNSET, Unknown
-from tests.meta.test_rules import RULES, ids, view
+from tests.batches import case
+from tests.meta.test_rules import BATCHES, view
 
 STAGE = item(made(get("engine.zero_optimization"), "zero_optimization", table("blocks")), "stage")
 CORPUS = os.environ.get("DSBRIDGE_CORPUS", "")
@@ -54,14 +55,16 @@ def test_findings_are_those_of_conditions_that_are_all_asked(monkeypatch: pytest
     assert any(report.findings for report in kept)
 
 
-@pytest.mark.parametrize(("layer", "rule"), RULES, ids=ids)
-def test_an_example_gets_the_same_answer_again(layer: Any, rule: Any) -> None:
-    from dsbridge.questions import Question
+@pytest.mark.parametrize("several", BATCHES)
+def test_an_example_gets_the_same_answer_again(several: list[Any]) -> None:
+    for name, (layer, rule) in several:
+        with case(name):
+            from dsbridge.questions import Question
 
-    question = Question(rule)
-    for example in (rule.fires, rule.holds, rule.fires, rule.holds):
-        seen = view(layer, rule, dict(example))
-        assert question.answer(seen) == asked(rule.when, seen, rule.code)
+            question = Question(rule)
+            for example in (rule.fires, rule.holds, rule.fires, rule.holds):
+                seen = view(layer, rule, dict(example))
+                assert question.answer(seen) == asked(rule.when, seen, rule.code)
 
 
 def test_a_field_of_a_block_is_read_as_one_value() -> None:

@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 from dsbridge.language import Expr, evaluate
 from dsbridge.rulebook import (
     UNSET,
-    Layer,
-    OverrideRule,
     Unknown,
     all_of,
     any_of,
@@ -31,29 +29,33 @@ from dsbridge.rulebook import (
 )
 from dsbridge.ruleindex import Able, Index, wanted
 from dsbridge.trees import lookup, store
-from tests.meta.test_rules import RULES, ids, view
+from tests.batches import batches, case
+from tests.meta.test_rules import RULES, view
 
 INDEXED = [(layer, rule) for layer, rule in RULES if wanted(rule.when) is not None]
+BATCHES = batches([(rule.code, (layer, rule)) for layer, rule in INDEXED])
 
 
 def test_most_rules_wait_for_a_path() -> None:
     assert len(INDEXED) > 0.6 * len(RULES)
 
 
-@pytest.mark.parametrize(("layer", "rule"), INDEXED, ids=ids)
-def test_without_what_it_waits_for_a_rule_is_false(layer: Layer, rule: OverrideRule) -> None:
-    paths = wanted(rule.when)
-    assert paths is not None
-    for example in (rule.fires, rule.holds):
-        without: dict[str, Any] = {}
-        for path in example:
-            if not any(path == p or path.startswith(f"{p}.") for p in paths):
-                without[path] = example[path]
-        left = view(layer, rule, without)
-        if any(left.get(path) is not UNSET for path in paths):
-            continue  # part of a block that the example gives whole
-        assert evaluate(rule.when, left) is False
-    assert any(view(layer, rule, dict(rule.fires)).get(path) is not UNSET for path in paths)
+@pytest.mark.parametrize("several", BATCHES)
+def test_without_what_it_waits_for_a_rule_is_false(several: list[Any]) -> None:
+    for name, (layer, rule) in several:
+        with case(name):
+            paths = wanted(rule.when)
+            assert paths is not None
+            for example in (rule.fires, rule.holds):
+                without: dict[str, Any] = {}
+                for path in example:
+                    if not any(path == p or path.startswith(f"{p}.") for p in paths):
+                        without[path] = example[path]
+                left = view(layer, rule, without)
+                if any(left.get(path) is not UNSET for path in paths):
+                    continue  # part of a block that the example gives whole
+                assert evaluate(rule.when, left) is False
+            assert any(view(layer, rule, dict(rule.fires)).get(path) is not UNSET for path in paths)
 
 
 A, B = get("ds.a"), get("args.b.c")

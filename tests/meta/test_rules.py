@@ -13,14 +13,12 @@ from dsbridge.questions import View
 from dsbridge.rules import Call, Layer, Loudness, OverrideRule
 from dsbridge.trees import store
 from dsbridge.values import Unknown
+from tests.batches import batches, case
 
 LAYERS = all_layers(None)
 RULES = [(layer, rule) for layer in LAYERS for rule in layer.rules]
+BATCHES = batches([(rule.code, (layer, rule)) for layer, rule in RULES])
 FIVE = {"deepspeed", "accelerate", "trainer", "llamafactory", "xtuner"}
-
-
-def ids(value: Any) -> str:
-    return value.code if isinstance(value, OverrideRule) else ""
 
 
 def view(layer: Layer, rule: OverrideRule, example: dict[str, Any]) -> View:
@@ -71,32 +69,36 @@ def test_codes_are_unique_and_well_formed() -> None:
     assert all(re.fullmatch(r"[A-Z]{2,5}[0-9]{3}", code) for code in codes)
 
 
-@pytest.mark.parametrize(("layer", "rule"), RULES, ids=ids)
-def test_every_rule_is_complete(layer: Layer, rule: OverrideRule) -> None:
-    assert rule.layer == layer.name
-    assert rule.moment in {moment.name for moment in layer.moments}
-    assert rule.evidence, "a rule without evidence is a rumour"
-    assert rule.title
-    assert rule.why.endswith(".")
-    assert not rule.title.endswith(".")
-    kinds = [rule.refuses is not None, rule.asked is not None, rule.value is not None]
-    assert bool(rule.writes) != (rule.refuses is not None)
-    assert any(kinds) or rule.writes
-    if rule.refuses is not None:
-        assert rule.loudness is Loudness.RAISES
-        assert rule.hint, "what should the user do?"
-    for proof in rule.evidence:
-        assert proof.package
-        assert proof.version
-        assert proof.quote.strip()
-        assert re.fullmatch(r"[0-9]+(-[0-9]+)?", proof.lines)
+@pytest.mark.parametrize("several", BATCHES)
+def test_every_rule_is_complete(several: list[Any]) -> None:
+    for name, (layer, rule) in several:
+        with case(name):
+            assert rule.layer == layer.name
+            assert rule.moment in {moment.name for moment in layer.moments}
+            assert rule.evidence, "a rule without evidence is a rumour"
+            assert rule.title
+            assert rule.why.endswith(".")
+            assert not rule.title.endswith(".")
+            kinds = [rule.refuses is not None, rule.asked is not None, rule.value is not None]
+            assert bool(rule.writes) != (rule.refuses is not None)
+            assert any(kinds) or rule.writes
+            if rule.refuses is not None:
+                assert rule.loudness is Loudness.RAISES
+                assert rule.hint, "what should the user do?"
+            for proof in rule.evidence:
+                assert proof.package
+                assert proof.version
+                assert proof.quote.strip()
+                assert re.fullmatch(r"[0-9]+(-[0-9]+)?", proof.lines)
 
 
-@pytest.mark.parametrize(("layer", "rule"), RULES, ids=ids)
-def test_every_rule_fires_and_holds_on_its_examples(layer: Layer, rule: OverrideRule) -> None:
-    assert rule.fires != rule.holds
-    assert acts(layer, rule, dict(rule.fires)) is True
-    assert acts(layer, rule, dict(rule.holds)) is False
+@pytest.mark.parametrize("several", BATCHES)
+def test_every_rule_fires_and_holds_on_its_examples(several: list[Any]) -> None:
+    for name, (layer, rule) in several:
+        with case(name):
+            assert rule.fires != rule.holds
+            assert acts(layer, rule, dict(rule.fires)) is True
+            assert acts(layer, rule, dict(rule.holds)) is False
 
 
 def acts(layer: Layer, rule: OverrideRule, example: dict[str, Any]) -> bool:
@@ -110,10 +112,12 @@ def acts(layer: Layer, rule: OverrideRule, example: dict[str, Any]) -> bool:
     return bool(paths)
 
 
-@pytest.mark.parametrize(("layer", "rule"), RULES, ids=ids)
-def test_every_rule_can_be_told(layer: Layer, rule: OverrideRule) -> None:
-    lines = rule_text(layer, rule)
-    assert rule.code in lines[0]
-    assert "Expr(" not in "\n".join(lines)
-    assert effect(rule)
-    assert versions_text(rule)
+@pytest.mark.parametrize("several", BATCHES)
+def test_every_rule_can_be_told(several: list[Any]) -> None:
+    for name, (layer, rule) in several:
+        with case(name):
+            lines = rule_text(layer, rule)
+            assert rule.code in lines[0]
+            assert "Expr(" not in "\n".join(lines)
+            assert effect(rule)
+            assert versions_text(rule)

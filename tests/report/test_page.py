@@ -20,7 +20,7 @@ HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> \"'&am
 
 
 # the numbers of all QUESTIONS are held to Python's in test_recompute.py; of their pages, two have every part
-@pytest.fixture(params=["two nodes", "too large"])
+@pytest.fixture(params=["two nodes", pytest.param("too large", marks=pytest.mark.slow)])
 def text(request: pytest.FixtureRequest) -> str:
     return page_of(request.param)
 

@@ -45,6 +45,7 @@ def test_the_exit_code_is_the_programs_and_the_outcome_is_told(name: str, tmp_pa
         assert (ran.report["calls"][0]["outcome"], ran.config()) == ("unfinished", {"a": 1})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM, signal.SIGUSR1])
 def test_it_dies_by_the_signal_that_killed_the_program(number: int, tmp_path: Path) -> None:
     lay_out(tmp_path, CALL + f"import os\nos.kill(os.getpid(), {int(number)})")
@@ -74,6 +75,7 @@ raise SystemExit(9)
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"])
 @pytest.mark.parametrize("group", [False, True], ids=["to-observe", "to-the-group"])
 def test_a_signal_arrives_once(name: str, group: bool, tmp_path: Path) -> None:
@@ -97,6 +99,7 @@ def started(folder: Path, script: str, *options: str) -> subprocess.Popen[bytes]
     return process
 
 
+@pytest.mark.slow
 def test_what_nohup_ignores_stays_ignored(tmp_path: Path) -> None:
     script = CALL + "import signal\nprint(signal.getsignal(signal.SIGHUP) is signal.SIG_IGN)"
     lay_out(tmp_path, script)
@@ -119,6 +122,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["spawn", "fork", "forkserver"])
 def test_workers_are_seen(method: str, tmp_path: Path) -> None:
     lay_out(tmp_path, WORKERS)
@@ -130,6 +134,7 @@ def test_workers_are_seen(method: str, tmp_path: Path) -> None:
     assert ran.report["calls_on_other_ranks"] == 1
 
 
+@pytest.mark.slow
 def test_programs_that_start_programs(tmp_path: Path) -> None:
     lay_out(tmp_path, CALL)
     ran = observe(tmp_path, "bash", "-c", f"{sys.executable} t.py; exit 4")
@@ -168,6 +173,7 @@ WHYS: dict[str, tuple[list[str], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("why", WHYS)
 def test_why_there_is_no_call(why: str, tmp_path: Path) -> None:
     words, script = WHYS[why]
@@ -178,6 +184,7 @@ def test_why_there_is_no_call(why: str, tmp_path: Path) -> None:
     assert f"no call of deepspeed.initialize: {ran.report['reason']['text']}" in ran.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", ["-I", "-E", "-S", "-uE", "-W ignore -S", "-X dev -I"])
 def test_options_of_python_that_keep_the_hook_out(flags: str, tmp_path: Path) -> None:
     lay_out(tmp_path, "print('ran')")
@@ -185,6 +192,7 @@ def test_options_of_python_that_keep_the_hook_out(flags: str, tmp_path: Path) ->
     assert (ran.out, ran.report["reason"]["why"]) == ("ran\n", "kept-out")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["-u", "t.py", "-I"], ["-c", "import sys", "-E"], ["-Wignore", "t.py"]])
 def test_options_of_the_program_are_not_pythons(words: list[str], tmp_path: Path) -> None:
     lay_out(tmp_path, "")
@@ -198,6 +206,7 @@ def test_a_first_line_that_keeps_the_hook_out(tmp_path: Path) -> None:
     assert (ran.out, ran.report["reason"]["why"]) == ("ran\n", "kept-out")
 
 
+@pytest.mark.slow
 def test_the_environment_in_front_is_the_programs(tmp_path: Path) -> None:
     lay_out(tmp_path, "import os\nprint(os.environ['A'], os.environ['PYTHONPATH'].split(':')[1:])")
     assert observe(tmp_path, "A=x y", "PYTHONPATH=p:q", sys.executable, "t.py").out == "x y ['p', 'q']\n"
@@ -208,6 +217,7 @@ def test_the_environment_in_front_is_the_programs(tmp_path: Path) -> None:
     assert ran.out == "3\n"
 
 
+@pytest.mark.slow
 def test_json_has_standard_output_to_itself(tmp_path: Path) -> None:
     lay_out(tmp_path, "print('hello')\n" + CALL)
     ran = observe(tmp_path, options=("--format", "json"))
@@ -260,6 +270,7 @@ def test_a_difference_from_a_spec_is_exit_code_1(spec: str, tmp_path: Path) -> N
     assert ("as dsbridge.yaml means it" in ran.err.splitlines()) != bool(code)
 
 
+@pytest.mark.slow
 def test_the_programs_own_failure_outranks_a_difference(tmp_path: Path) -> None:
     spec = next(text for text, (code, _) in AGAINST.items() if code)
     lay_out(tmp_path, CALL + "raise SystemExit(5)", dsbridge__yaml=spec)

@@ -29,6 +29,7 @@ FORMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_every_way_to_import_it_is_seen_once(form: str, tmp_path: Path) -> None:
     lay_out(tmp_path, FORMS[form])
@@ -101,6 +102,7 @@ def python(version: str) -> str | None:
     return None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["3.9", "3.10", "3.11", "3.12", "3.13", "3.14"])
 def test_other_pythons_that_are_here(version: str, tmp_path: Path) -> None:
     found = python(version)
