@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from statistics import median
 
+import pytest
+
 from dsbridge.planner import allowance
 from tests.conftest import ROOT
 from tools import accuracy, published
@@ -19,6 +21,7 @@ def test_every_row_is_on_the_page() -> None:
         assert source["url"] in text
 
 
+@pytest.mark.slow
 def test_the_bars_are_over_rows_that_set_nothing() -> None:
     assert accuracy.bar_rows()
     for one in accuracy.bar_rows():

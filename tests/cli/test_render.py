@@ -131,6 +131,7 @@ def test_a_reader_that_goes_away_is_no_error(spec: Path) -> None:
     assert (done.stdout, done.stderr) == (b"==>", b"")
 
 
+@pytest.mark.slow
 def test_schema_accepts_every_example_and_refuses_a_typo(dsbridge: Callable[..., Any], in_root: Path) -> None:
     schema = dsbridge("schema").json
     assert schema == spec_schema()

@@ -69,6 +69,7 @@ def test_ticks_are_round_and_few(full: float) -> None:
     assert len(ticks) > 2 or full == 0
 
 
+@pytest.mark.slow
 def test_every_part_of_real_plans_has_the_group_that_its_name_says() -> None:
     parts = {
         term.part

@@ -86,6 +86,7 @@ def test_the_script_is_one_that_v8_reads(text: str) -> None:
     assert engine.context.eval(f"new Function({json.dumps(engine.whole)}); 1") == 1
 
 
+@pytest.mark.slow
 def test_a_hostile_name_stays_a_name() -> None:
     plan = plan_of("full")
     shape = plan.job.shape
@@ -113,6 +114,7 @@ def test_the_chosen_spec_is_on_the_page() -> None:
     assert to_yaml(chosen_spec(plan_of("full"))) in [element.text for element in found.every("code")]
 
 
+@pytest.mark.slow
 def test_a_job_that_fits_nowhere_says_so_and_has_no_spec() -> None:
     found = read(page_of("too large"))
     assert "No layout fits" in [element.text for element in found.every("h2")]

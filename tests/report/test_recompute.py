@@ -94,8 +94,7 @@ def asked(plan: Plan, c: dict[str, Any]) -> tuple[Job, Candidate]:
     "name",
     [
         "full",
-        "two nodes",
-        *(pytest.param(n, marks=pytest.mark.slow) for n in ("too large", "window", "eager")),
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("two nodes", "too large", "window", "eager")),
     ],
 )
 def test_the_page_says_what_dsbridge_says(name: str) -> None:
