@@ -37,7 +37,9 @@ def batch_job(request: RenderRequest, node: Node) -> Outer:
         "set -euo pipefail",
         'cd "${SLURM_SUBMIT_DIR:?submit this script by sbatch}"  # the files named below lie there',
         *_address(spec),
-        *exports({name: word for name, word in node.env.items() if not _of_task(word)}),
+        *exports(
+            {name: word for name, word in node.env.items() if not (_of_task(word) or _said(spec, name, word))}
+        ),
         "exec " + " \\\n  ".join([*grouped(srun), f"bash -euo pipefail -c {shlex.quote(inside)}"]),
     ]
     env = {name: str(word) for name, word in node.env.items()}
@@ -70,6 +72,12 @@ def _tasks(spec: ParallelSpec, node: Node) -> Word:
 
 def _of_task(word: Word) -> bool:
     return isinstance(word, Variable) and word.name in _PER_NODE
+
+
+def _said(spec: ParallelSpec, name: str, word: Word) -> bool:
+    """The script exports it above: the spec's, or of the allocation."""
+    fixed = {"MASTER_ADDR": spec.launch.master_addr, "MASTER_PORT": spec.launch.master_port}
+    return name in fixed and ((isinstance(word, Variable) and word.name == name) or word == str(fixed[name]))
 
 
 def _inside(node: Node) -> str:
