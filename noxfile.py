@@ -26,8 +26,8 @@ DS_CONFIG_ENVIRONMENTS = ("hf", "llamafactory", "hf-old")
 # transformers 5.23.0, 5.6.0 (with bitsandbytes and LLaMA-Factory) and 4.51.3
 SHAPE_ENVIRONMENTS = ("hf", "llamafactory", "hf-old")
 ENGINE_RESUMING = ("hf", "hf-old")
-FRAMEWORK_RESUMING = ("hf", "xtuner")
-RESUMING_ENVIRONMENTS = (*ENGINE_RESUMING, "xtuner")
+FRAMEWORK_RESUMING = ("hf", "xtuner", "llamafactory")
+RESUMING_ENVIRONMENTS = (*ENGINE_RESUMING, "xtuner", "llamafactory")
 # and 0.16.2
 MEASURED_ENVIRONMENTS = (*DS_CONFIG_ENVIRONMENTS, "xtuner")
 # transformers 5.23.0 and 4.51.3

@@ -25,7 +25,7 @@ from conformance.resuming.stripped import pack
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT = 240.0
-PACKAGES = ("deepspeed", "torch", "transformers", "accelerate", "peft", "xtuner", "mmengine")
+PACKAGES = ("deepspeed", "torch", "transformers", "accelerate", "peft", "xtuner", "mmengine", "llamafactory")
 
 
 def launched(

@@ -41,6 +41,7 @@ def rows() -> Iterator[tuple[str, str, dict[str, Any]]]:
     yield "xtuner-z2", "not-converted", {"env": READS, "universal": True, "world": 1}
     yield "xtuner-z2", "fp32", {"env": READS, "dtype": "fp32"}
     yield "xtuner-z2", "lora", {"env": READS, "lora": True}
+    yield "xtuner-z2", "u-not-told", {"convert": "universal inject", "env": READS}
     yield "xtuner-z2", "folder", {"env": READS, "by": "folder"}
     yield "xtuner-z2", "other-rate", {"env": READS, "rate": 1e-3}
     yield "xtuner-z2", "as-installed", {}

@@ -22,7 +22,7 @@ _STRICT = (2, 6)  # torch.load(weights_only=True) by default
 def named(checkpoint: Checkpoint, plan: Planned) -> str:
     """What --resume must be given: the tag's own folder, never the one around it."""
     found = checkpoint.universal if plan.universal else checkpoint.saved
-    return str(PurePath(checkpoint.folder) / (found.tag if found else checkpoint.tag))
+    return _at(checkpoint, found.tag if found else checkpoint.tag)
 
 
 def reader(plan: Planned) -> Iterator[Diagnostic]:
@@ -51,6 +51,13 @@ def path(checkpoint: Checkpoint, plan: Planned) -> Iterator[Diagnostic]:
             hint=f"Write {_flag(wanted)}",
             key="resume",
         )
+    elif plan.universal and checkpoint.saved and _real(said) == _real(_at(checkpoint, checkpoint.saved.tag)):
+        yield codes.UNIVERSAL(
+            f"checkpoint.load_universal is set, and --resume {said} is not the converted folder: DeepSpeed "
+            "stops with AssertionError, for there is no zero/optimizer_state.pt in it",
+            hint=f"Write {_flag(wanted)}",
+            key="resume",
+        )
     elif _real(said) != _real(wanted):
         yield codes.PATH(
             f"the run resumes from {said}, not from {wanted}", hint=f"Write {_flag(wanted)}", key="resume"
@@ -68,6 +75,10 @@ def data(checkpoint: Checkpoint, plan: Planned) -> Iterator[Diagnostic]:
         "are now of another number of samples; some are seen twice, or never",
         hint="Keep the global batch: accumulative_counts x batch_size x ranks as it was.",
     )
+
+
+def _at(checkpoint: Checkpoint, tag: str) -> str:
+    return str(PurePath(checkpoint.folder) / tag)
 
 
 def _flag(wanted: str) -> str:
