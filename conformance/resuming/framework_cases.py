@@ -11,9 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from conformance.resuming import llamafactory_cases, xtuner_cases
+
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 Row = dict[str, Any]
-CHECKPOINT = {"trainer": "out/checkpoint-3", "accelerate": "state", "xtuner": "work/iter_3.pth"}
+CHECKPOINT = {"trainer": "out/checkpoint-3", "accelerate": "state", "xtuner": "work/iter_3.pth",
+              "llamafactory": "out/checkpoint-3"}  # fmt: skip
+OWN = {"xtuner": xtuner_cases, "llamafactory": llamafactory_cases}  # these train by their own programs
 WRITES = ""
 SAVED: dict[str, Row] = {
     **{
@@ -24,19 +28,24 @@ SAVED: dict[str, Row] = {
     "trainer-z2-lora": {"framework": "trainer", "stage": 2, "lora": True},
     "trainer-z3-lora": {"framework": "trainer", "stage": 3, "lora": True},
     "trainer-z2-scheduler": {"framework": "trainer", "stage": 2, "scheduler": True},
+    **xtuner_cases.SAVED,
+    **llamafactory_cases.SAVED,
 }  # fmt: skip
 BASE: Row = {"world": 2, "dtype": "bf16"}
 
 
 def row(saved: str, name: str, **changes: Any) -> Row:
     """One resumption."""
-    told = {key: changes.pop(key) for key in ("convert", "gone", "by") if key in changes}
+    told = {key: changes.pop(key) for key in ("convert", "gone", "by", "env") if key in changes}
     was = {**BASE, **SAVED[saved]}
     return {"id": f"{saved}.{name}", "saved": saved, "was": was, "plan": {**was, **changes}, **told}
 
 
 def cases(env: str) -> Iterator[Row]:
     """Every resumption of an environment."""
+    if env in OWN:
+        yield from (row(saved, name, **changes) for saved, name, changes in OWN[env].rows())
+        return
     names = ("trainer", "accelerate")
     for saved, made in SAVED.items():
         if made["framework"] not in names:
@@ -71,6 +80,8 @@ def cases(env: str) -> Iterator[Row]:
 
 def config(plan: Row) -> dict[str, Any]:
     """Its DeepSpeed config."""
+    if own := OWN.get(plan["framework"]):
+        return own.config(plan)
     auto = plan["framework"] == "trainer"
     ds: dict[str, Any] = {
         "train_micro_batch_size_per_gpu": "auto" if auto else 2,
@@ -100,6 +111,8 @@ def command(folder: Path, plan: Row, resume: str, root: Path) -> tuple[list[str]
     asked = {"truth": str(folder / "truth.pt"), "lora": plan.get("lora"), "save": str(folder / "state")}
     if resume:
         asked["resume"] = resume
+    if own := OWN.get(plan["framework"]):
+        return own.words(folder, plan, resume, root), plan["world"], asked
     if plan["framework"] == "accelerate":
         return [str(SCRIPTS / "resume_accelerate.py")], plan["world"], asked
     words = [str(SCRIPTS / "resume_trainer.py"), *arguments(plan)]
@@ -119,17 +132,33 @@ def arguments(plan: Row) -> list[str]:
 
 
 def resumed(checkpoint: Path, plan: Row, row: Row) -> Path:
-    """The path that the run is given."""
+    """The path that the run is given: XTuner's is the folder of the tag itself."""
+    if row.get("by") == "folder":
+        return checkpoint.parent
+    if plan["framework"] == "xtuner" and row.get("convert"):
+        return checkpoint.with_name(f"{checkpoint.name}_universal")
     return checkpoint
+
+
+def kept(row: Row, checkpoint: Path) -> dict[str, Path]:
+    """What is stored of a checkpoint, by its name in the archive."""
+    if row["plan"]["framework"] != "xtuner":
+        return {f"{row['id']}/{checkpoint.name}": checkpoint}
+    both = (checkpoint, checkpoint.with_name(f"{checkpoint.name}_universal"))
+    folder = f"{row['saved']}-universal" if row.get("convert") else row["saved"]
+    return {f"{folder}/work/{path.name}": path for path in both if path.is_dir()}
 
 
 def converted(checkpoint: Path, framework: str) -> dict[str, str] | None:
     """DeepSpeed's own conversion, with the words that `check --resume` prints."""
-    tag = (
-        "pytorch_model" if framework == "accelerate" else (checkpoint / "latest").read_text(encoding="utf-8")
-    )
-    words = [sys.executable, "-m", "deepspeed.checkpoint.ds_to_universal", "--input_folder", tag,
-             "--output_folder", f"{tag}_universal", "--inject_missing_state"]  # fmt: skip
+    if framework == "xtuner":  # the tag is the folder itself
+        checkpoint, tag = checkpoint.parent, checkpoint.name
+    elif framework == "accelerate":
+        tag = "pytorch_model"
+    else:
+        tag = (checkpoint / "latest").read_text(encoding="utf-8")
+    words = [sys.executable, "-m", "deepspeed.checkpoint.ds_to_universal", "--input_folder", tag]
+    words += ["--output_folder", f"{tag}_universal", "--inject_missing_state"]
     done = subprocess.run(
         words, cwd=checkpoint, env={**os.environ, "DS_ACCELERATOR": "cpu"}, capture_output=True, text=True
     )

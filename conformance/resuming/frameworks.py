@@ -1,4 +1,4 @@
-"""Checkpoints of the Trainer, Accelerate and XTuner, resumed by them with other settings.
+"""Checkpoints of the Trainer, Accelerate, XTuner and LLaMA-Factory, resumed by them with other settings.
 
 python -m conformance.resuming.frameworks --env hf            # every case again, compared
 python -m conformance.resuming.frameworks --env hf --write    # stored
@@ -25,15 +25,18 @@ from conformance.resuming.stripped import pack
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT = 240.0
-PACKAGES = ("deepspeed", "torch", "transformers", "accelerate", "peft")
+PACKAGES = ("deepspeed", "torch", "transformers", "accelerate", "peft", "xtuner", "mmengine", "llamafactory")
 
 
-def launched(folder: Path, words: list[str], world: int, asked: dict[str, Any]) -> dict[str, Any]:
+def launched(
+    folder: Path, words: list[str], world: int, asked: dict[str, Any], variables: dict[str, str] | None = None
+) -> dict[str, Any]:
     """One run; its answer, or its error."""
     folder.mkdir(parents=True, exist_ok=True)
     answer = folder / "answer.json"
     asked = {**asked, "answer": str(answer)}
-    extra = {"RESUMING": json.dumps(asked), "PYTHONPATH": f"{ROOT / 'conformance' / 'spy'}{os.pathsep}{ROOT}"}
+    paths = os.pathsep.join(map(str, (ROOT / "conformance" / "spy", ROOT, ROOT / "plugins")))
+    extra = {"RESUMING": json.dumps(asked), "PYTHONPATH": paths, **(variables or {})}
     environment = child_environment(folder, folder / "record.json", extra)
     log = folder / "log.txt"
     launcher = ["torchrun", f"--nproc_per_node={world}", f"--master_port={free_port()}"]
@@ -81,7 +84,8 @@ def run(row: dict[str, Any], root: Path, made: dict[str, Any]) -> dict[str, Any]
             return {"convert_error": problem}
     made[f"{row['id']}:path"] = str(checkpoint)
     words, world, asked = listed.command(folder, plan, str(listed.resumed(checkpoint, plan, row)), root)
-    return launched(folder, words, world, {**asked, "truth": str(origin / "truth.pt")})
+    asked |= {"truth": str(origin / "truth.pt")}
+    return launched(folder, words, world, asked, row.get("env"))
 
 
 def line(row: dict[str, Any], seen: dict[str, Any], saved: dict[str, Any], root: Path) -> dict[str, Any]:
@@ -128,8 +132,8 @@ def main() -> int:
         folders = {}
         for row in rows:
             if path := made.get(f"{row['id']}:path"):
-                folders[f"{row['id']}/{Path(path).name}"] = Path(path)
-        pack(folders, recording.RECORDED / f"{name}.tar.xz")
+                folders |= listed.kept(row, Path(path))
+        pack(folders, recording.RECORDED / f"{name}.tar.xz", str(root))
     if not options.keep:
         shutil.rmtree(root)
     return 0 if options.write or (rows and not differ) else 1

@@ -103,6 +103,13 @@ def compared(engine: Any, path: str) -> dict[str, Any]:
     }
 
 
+def mean(value: Any) -> float:
+    """Of all ranks. Called on every rank."""
+    whole = torch.as_tensor(value).detach().float().clone()
+    torch.distributed.all_reduce(whole)
+    return round(whole.item() / torch.distributed.get_world_size(), 4)
+
+
 def tell(path: str, answer: dict[str, Any]) -> None:
     """Rank 0's answer."""
     if int(os.environ.get("RANK", "0")) == 0:

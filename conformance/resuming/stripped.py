@@ -15,8 +15,8 @@ from pathlib import Path
 TEXTS = ("latest", "latest_universal", "last_checkpoint")
 
 
-def content(path: Path) -> bytes:
-    """What is kept of a file."""
+def content(path: Path, root: str = "") -> bytes:
+    """What is kept of a file. root: a folder whose name is overwritten; mmengine writes where it saved."""
     if path.name in TEXTS or path.name.endswith(".json"):
         return path.read_bytes()
     if (
@@ -28,14 +28,16 @@ def content(path: Path) -> bytes:
     with zipfile.ZipFile(path) as archive:
         name = next(n for n in archive.namelist() if n.endswith("/data.pkl"))
         data = archive.read(name)
+    if root:
+        data = data.replace(root.encode(), ("/run" + "_" * len(root))[: len(root)].encode())
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as made:
         made.writestr(zipfile.ZipInfo(name), data)
     return buffer.getvalue()
 
 
-def pack(folders: dict[str, Path], target: Path) -> None:
-    """Folders by name into one archive."""
+def pack(folders: dict[str, Path], target: Path, root: str = "") -> None:
+    """Folders by name into one archive. root: as `content` takes it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(target, "w:xz", preset=9) as archive:
         for name, folder in sorted(folders.items()):
@@ -48,6 +50,6 @@ def pack(folders: dict[str, Path], target: Path) -> None:
                     info.mode = 0o755
                     archive.addfile(info)
                     continue
-                data = content(path)
+                data = content(path, root)
                 info.size = len(data)
                 archive.addfile(info, io.BytesIO(data))

@@ -10,7 +10,7 @@ from pathlib import Path
 from dsbridge.checkpoints.engine import Saved
 from dsbridge.checkpoints.folder import Checkpoint
 from dsbridge.diagnostics import Diagnostic
-from dsbridge.resuming import codes
+from dsbridge.resuming import codes, mmengine
 from dsbridge.resuming.plan import Planned
 
 _TRAINERS = ("trainer", "llamafactory")
@@ -29,8 +29,12 @@ def told(checkpoint: Checkpoint, plan: Planned) -> Iterator[Diagnostic]:
         yield from _rate(checkpoint, plan)
     if plan.framework == "llamafactory":
         yield from _llamafactory(checkpoint, plan)
+    elif plan.framework == "xtuner":
+        yield from mmengine.path(checkpoint, plan)
+        yield from mmengine.data(checkpoint, plan)
+        yield from _rate(checkpoint, plan)
     elif plan.args:
-        yield from _path(checkpoint, plan, plan.args.get("resume") or plan.args.get("resume_from_checkpoint"))
+        yield from _path(checkpoint, plan, plan.args.get("resume_from_checkpoint"))
 
 
 def _groups(checkpoint: Checkpoint, saved: Saved, plan: Planned) -> Iterator[Diagnostic]:
@@ -129,15 +133,10 @@ def _path(checkpoint: Checkpoint, plan: Planned, named: object) -> Iterator[Diag
         and named not in ("True", "true", "auto")
         and _real(named) != _real(checkpoint.name)
     ):
-        key = "resume" if plan.framework == "xtuner" else "resume_from_checkpoint"
         yield codes.PATH(
             f"the run resumes from {named}, not from {checkpoint.name}",
             hint=f"Write {checkpoint.name} there.",
-            key=key,
-        )
-    elif named is None and plan.framework == "xtuner":
-        yield codes.PATH(
-            "nothing says that the run resumes", hint=f"Add --resume {checkpoint.name}", key="resume"
+            key="resume_from_checkpoint",
         )
 
 

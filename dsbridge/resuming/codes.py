@@ -10,6 +10,7 @@ DAMAGED = Code("CK701", "checkpoint-damaged", _ERROR, "A file of the checkpoint 
 NO_TAG = Code(
     "CK702", "checkpoint-not-found", _ERROR, "DeepSpeed does not find the checkpoint in this folder."
 )
+READER = Code("CK703", "seed-not-read", _ERROR, "XTuner cannot read the checkpoint's seed with this torch.")
 WORLD = Code("CK710", "other-world-size", _ERROR, "The optimizer was split among another number of ranks.")
 STAGE = Code("CK711", "other-stage", _ERROR, "This ZeRO stage does not load a checkpoint of that stage.")
 DTYPE = Code("CK712", "other-precision", _ERROR, "A checkpoint of another number format does not load.")
@@ -37,6 +38,6 @@ PATH = Code(
 UNKNOWN = Code("CK740", "resume-unknown", _INFO, "What decides whether it loads is not known.")
 UNREAD = Code("CK741", "checkpoint-unread", _WARNING, "A file of the checkpoint could not be looked into.")
 LOADS = Code("CK750", "resume-loads", _INFO, "The run can load the checkpoint.")
-CODES = (NOTHING, DAMAGED, NO_TAG, WORLD, STAGE, DTYPE, TENSOR, UNIVERSAL, PARAMETERS, OPTIMIZER,
+CODES = (NOTHING, DAMAGED, NO_TAG, READER, WORLD, STAGE, DTYPE, TENSOR, UNIVERSAL, PARAMETERS, OPTIMIZER,
 SCHEDULER, ELASTIC, DROPPED, RANDOM, DATA, RATE, GROUPS, FROZEN, PATH, UNKNOWN, UNREAD, LOADS)  # fmt: skip
 FAMILY = "CK7"

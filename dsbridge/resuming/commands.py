@@ -1,7 +1,7 @@
 """What to type before a checkpoint can be loaded another way.
 
-The commands for DeepSpeed, the Trainer and Accelerate were run on real checkpoints, and the results loaded.
-XTuner's way follows mmengine's source (_strategy/deepspeed.py, resume: the folder's name is the tag).
+The commands were run on real checkpoints of DeepSpeed, the Trainer, Accelerate and XTuner, and the results
+loaded. For XTuner the folder's name is the tag (mmengine/_strategy/deepspeed.py, resume).
 """
 
 from __future__ import annotations

@@ -15,6 +15,8 @@ from dsbridge.resuming.plan import Planned
 # these hand load_checkpoint the name of the tag; the others let it read `latest`
 _NAMES_ITS_TAG = ("accelerate", "xtuner")
 _TRAINERS = ("trainer", "llamafactory")
+_NO_LATEST = "`Invalid for universal checkpoint: latest_universal does not exist`"
+_STOPS = {"xtuner": "AssertionError: there is no zero/optimizer_state.pt in it"}
 _KINDS = {
     "absent": "there is no such file or folder",
     "file": "it is a file; DeepSpeed resumes from the folder that it wrote",
@@ -121,6 +123,13 @@ def _others(checkpoint: Checkpoint) -> str:
 def _universal(checkpoint: Checkpoint, plan: Planned) -> Iterator[Diagnostic]:
     """A universal checkpoint that is asked for."""
     if not plan.universal:
+        if checkpoint.saved is None and checkpoint.universal is not None:
+            yield codes.UNIVERSAL(
+                f"{checkpoint.universal.tag} is a universal checkpoint, and the run is not told so: "
+                "DeepSpeed looks for the shards of each rank, which are not in it, and stops",
+                hint='Write "checkpoint": {"load_universal": true} into the DeepSpeed config.',
+                key="checkpoint.load_universal",
+            )
         return
     if checkpoint.universal is not None and plan.framework == "accelerate":
         yield from _in_place(checkpoint, checkpoint.universal)
@@ -130,12 +139,18 @@ def _universal(checkpoint: Checkpoint, plan: Planned) -> Iterator[Diagnostic]:
     ):
         yield codes.UNIVERSAL(
             f"checkpoint.load_universal is set, and {checkpoint.name} has no universal checkpoint: "
-            "DeepSpeed stops "
-            "with `Invalid for universal checkpoint: latest_universal does not exist`",
-            hint=f"Convert it: {to_universal(checkpoint, plan)}" if checkpoint.saved else "",
+            f"DeepSpeed stops with {_STOPS.get(plan.framework, _NO_LATEST)}",
+            hint=_converting(checkpoint, plan),
             key="checkpoint.load_universal",
             at=plan.places.get("checkpoint.load_universal"),
         )
+
+
+def _converting(checkpoint: Checkpoint, plan: Planned) -> str:
+    if checkpoint.saved is None:
+        return ""
+    then = f" and resume from {checkpoint.tag}_universal" if plan.framework == "xtuner" else ""
+    return f"Convert it: {to_universal(checkpoint, plan)}{then}"
 
 
 def _in_place(checkpoint: Checkpoint, made: Saved) -> Iterator[Diagnostic]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from dsbridge.checkpoints.folder import Checkpoint
 from dsbridge.diagnostics import Diagnostic, Severity
-from dsbridge.resuming import beyond, codes, contents, finding, partition
+from dsbridge.resuming import beyond, codes, contents, finding, mmengine, partition
 from dsbridge.resuming.plan import Planned
 
 
@@ -17,6 +17,7 @@ def judged(checkpoint: Checkpoint, plan: Planned) -> list[Diagnostic]:
         found += partition.told(checkpoint, plan)
         found += contents.told(checkpoint, plan)
         found += beyond.told(checkpoint, plan)
+        found += mmengine.reader(plan)
     if not _errors(found) and not any(d.code == codes.UNKNOWN.code for d in found):
         found += _loads(checkpoint, plan)
     return found

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from dsbridge.inputs import installed
 from dsbridge.provenance import Source
 from dsbridge.rules import NOTHING
 from dsbridge.subjects.subject import Subject
 from dsbridge.subjects.tensor import degree
 from dsbridge.values import UNSET
 
+UNPICKLES = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+_YES = ("1", "y", "yes", "true")  # torch/serialization.py, load
 _ADAPTERS = ("lora", "qlora", "dora", "oft")
 _RESUMES = ("resume_from_checkpoint", "output_dir", "overwrite_output_dir", "adapter_name_or_path", "stage")
 
@@ -21,7 +24,8 @@ class Planned(NamedTuple):
     world: ranks. universal: `checkpoint.load_universal`. adapter: an adapter is trained. scheduler,
     optimizer: types that the DeepSpeed config names, "" for none. elastic: `elastic_checkpoint`. device:
     where the optimizer is offloaded. rate: the learning rate that is asked for. args: what the program
-    says of resuming. places: where values were written, by DeepSpeed's key.
+    says of resuming. torch: its version. unpickles: torch.load is told to read any pickle. places: where
+    values were written, by DeepSpeed's key.
     """
 
     framework: str = ""
@@ -39,6 +43,8 @@ class Planned(NamedTuple):
     device: str = ""
     rate: float | None = None
     args: Mapping[str, Any] = NOTHING
+    torch: str = ""
+    unpickles: bool = False
     places: Mapping[str, Source | None] = NOTHING
 
     @property
@@ -71,6 +77,8 @@ def planned(subject: Subject) -> Planned:
         device=device if isinstance(device, str) else "",
         rate=_rate(subject),
         args=_args(subject),
+        torch={**installed(["torch"]), **subject.unit.versions}.get("torch", ""),
+        unpickles=subject.environ.get(UNPICKLES, "") in _YES,
         places={path: subject.place(path) for path in _PLACED},
     )
 

@@ -74,8 +74,8 @@ class Inputs:
 
     def deepspeed(self, trees: dict[str, Any]) -> None:
         """`ds` from --deepspeed, `own` from a strategy in the config; and whether --resume is there."""
-        resume = self.flags.values.get("resume")
-        if resume and not self.setup.files.has(str(resume)):
+        resume, files = self.flags.values.get("resume"), self.setup.files
+        if resume and not (files.has(str(resume)) or files.is_folder(str(resume))):
             trees["flags"]["resume_missing"] = True
         name = self.flags.values.get("deepspeed")
         if name:
