@@ -17,12 +17,13 @@ NOT_TRAINED = Code("CK200", "value-not-trained", Severity.WARNING, "Something el
 _TOLD = ACCUMULATION | CLIPPING | SCHEDULER | XTUNER  # rules whose wishes have a check of their own
 
 _ADAMW = ("adamw_torch", "adamw_torch_fused", "adamw_apex_fused", "adamw_hf")
+_FORMATS = {"bfloat16": "bf16.enabled", "float16": "fp16.enabled"}  # torch's names, in mmengine's wrappers
 _HALF_TRUE = ("LF232",)  # the weights are bf16 all the same; only DeepSpeed's own bf16 stays off
 
 
 def _run(subject: Subject) -> Iterator[Diagnostic]:
     for wish in wishes(subject):
-        if wish.rule.code in _TOLD or silent(wish) or _same_optimizer(wish):
+        if wish.rule.code in _TOLD or silent(wish) or _same_optimizer(wish) or _same_format(wish, subject):
             continue
         if not subject.assumes("flags.", wish.rule.when):
             yield _finding(wish)
@@ -32,6 +33,12 @@ def _same_optimizer(wish: Wish) -> bool:
     """DeepSpeed's Adam is AdamW too, whichever implementation the argument names."""
     kind = str(wish.holds.get("type")).lower() if isinstance(wish.holds, dict) else ""
     return wish.key == "optimizer" and kind in ("adam", "adamw") and wish.value in _ADAMW
+
+
+def _same_format(wish: Wish, subject: Subject) -> bool:
+    """DeepSpeed's own switch says the number format that was written by its name."""
+    switch = _FORMATS.get(str(wish.value).removeprefix("torch."))
+    return switch is not None and subject.effective(switch) is True
 
 
 def _finding(wish: Wish) -> Diagnostic:

@@ -146,3 +146,13 @@ def test_xtuner_keeps_three_values_of_its_own() -> None:
     assert said["gradient_clipping"].fix is not None
     same = DS.replace('"auto"', "2") % (GAS % 1 + ', "gradient_clipping": 1')
     assert not found("CK204", {**files, "ds.json": same}, "xtuner train config.py --deepspeed ds.json")
+
+
+@pytest.mark.parametrize(("dtype", "block", "told"), [
+    ("bfloat16", '"bf16": {"enabled": true}', 0), ("bfloat16", '"fp16": {"enabled": true}', 1),
+    ("float16", '"bf16": {"enabled": true}', 1), ("bfloat16", '"bf16": {"enabled": false}', 1),
+])  # fmt: skip
+def test_a_format_by_its_name_and_deepspeeds_switch_say_the_same(dtype: str, block: str, told: int) -> None:
+    files = {"config.py": XTUNER % f", dtype={dtype!r}", "ds.json": DS % f", {block}"}
+    said = found("CK200", files, "xtuner train config.py --deepspeed ds.json")
+    assert sum("optim_wrapper.dtype" in finding.message for finding in said) == told
