@@ -26,8 +26,9 @@ NO_START = Code("LN021", "cannot-start", Severity.ERROR, "The plugin cannot laun
 NOT_OF_LAUNCH = Code(
     "LN022", "not-of-the-launch", Severity.ERROR, "The files say this, and a launch does not."
 )
+NO_SCRIPT = Code("LN024", "no-script", Severity.ERROR, "The files name no program to start.")
 NEEDS_TARGET = Code("LN023", "launch-needs-target", Severity.ERROR, "A spec is launched for one framework.")
-CODES = (REFUSED_KIND, NO_START, NOT_OF_LAUNCH, NEEDS_TARGET)
+CODES = (REFUSED_KIND, NO_START, NOT_OF_LAUNCH, NEEDS_TARGET, NO_SCRIPT)
 USUAL = {"accelerate": "accelerate", "llamafactory": "llamafactory", "xtuner": "xtuner"}
 
 
@@ -87,6 +88,7 @@ def _of_files(files: Files, given: Sequence[str], target: str, sets: Sequence[st
     values = leaves(loaded.spec)
     request = RenderRequest(framework.name, loaded.spec, values)
     start: Start = framework.program(request, found.setup)
+    _has_program(start, given)
     carried = {name: files.text(name) for name in given} if kind == "kubernetes" else {}
     started = finish(request, start, carried)
     wrong = [
@@ -109,6 +111,16 @@ def _of_files(files: Files, given: Sequence[str], target: str, sets: Sequence[st
         diagnostics,
     )
     return Prepared(kind, artifacts, start_words(kind, artifacts), here=True)
+
+
+def _has_program(start: Start, given: Sequence[str]) -> None:
+    """A config that comes alone is read with a stand-in for the script that nobody named."""
+    last = str(start.argv[-1]) if start.argv else ""
+    config = last in given and last.endswith(".json")  # a script names it, not a launch
+    if last == "YOUR_SCRIPT" or config:
+        words = ["train.py", "--target", "deepspeed"] if config else [*given, "train.py"]
+        hint = f"Give your script: dsbridge launch {' '.join(words)}"
+        raise InputError([NO_SCRIPT(f"{', '.join(given)}: no script to start is named", hint=hint)])
 
 
 def _kind(framework: Framework, loaded: Loaded, asked: bool) -> str:

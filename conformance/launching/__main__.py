@@ -165,11 +165,10 @@ def main(argv: list[str] | None = None) -> int:
         print(f"not run: {why}")
         return 0
     prepare(options.work)
-    problems = 0
+    chosen = [one for one in LAUNCHES[options.env] if not options.only or one.name in options.only]
+    problems = int(not chosen)
     with two_nodes() as nodes:
-        for one in LAUNCHES[options.env]:
-            if options.only and one.name not in options.only:
-                continue
+        for one in chosen:
             start = time.monotonic()
             problem = check(options.env, one, nodes, options)
             problems += bool(problem)

@@ -116,8 +116,9 @@ def _tag(checkpoint: Checkpoint, plan: Planned) -> Iterator[Diagnostic]:
         )
 
 
-def _others(checkpoint: Checkpoint) -> str:
-    return f"There are {', '.join(checkpoint.tags)}." if checkpoint.tags else "Take another checkpoint."
+def _others(checkpoint: Checkpoint, but: str = "") -> str:
+    others = [tag for tag in checkpoint.tags if tag != but]
+    return f"There are {', '.join(others)}." if others else "Take another checkpoint."
 
 
 def _universal(checkpoint: Checkpoint, plan: Planned) -> Iterator[Diagnostic]:
@@ -165,7 +166,7 @@ def _in_place(checkpoint: Checkpoint, made: Saved) -> Iterator[Diagnostic]:
 def _files(checkpoint: Checkpoint, saved: Saved, plan: Planned) -> Iterator[Diagnostic]:
     """Shards of every rank that wrote, and both ends of each file."""
     for name, why in list(saved.damaged.items())[:8]:
-        yield codes.DAMAGED(f"{saved.tag}/{name}: {why}", hint=_others(checkpoint))
+        yield codes.DAMAGED(f"{saved.tag}/{name}: {why}", hint=_others(checkpoint, saved.tag))
     dp, tp = saved.dp, saved.tp or 1
     if dp is None or dp * tp > 1_000_000:
         return

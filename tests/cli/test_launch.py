@@ -199,3 +199,20 @@ class TestFiles:
         outcome = dsbridge("launch", "y.yaml", "-o", "elsewhere")
         assert outcome.code == 2
         assert "LN031" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "target"),
+    [
+        ("ds.json", '{"train_batch_size": 8}', "deepspeed"),
+        ("a.yaml", "distributed_type: MULTI_GPU\nnum_processes: 2\n", "accelerate"),
+    ],
+)
+def test_a_config_alone_is_no_program(
+    dsbridge: Callable[..., Any], spec: Path, name: str, text: str, target: str
+) -> None:
+    Path(name).write_text(text)
+    outcome = dsbridge("launch", name, "--target", target)
+    assert outcome.code == 2
+    assert "LN024" in outcome.err
+    assert "train.py" in outcome.err
