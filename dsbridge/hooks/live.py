@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gc
-import os
 import sys
 from collections.abc import Iterator
 from importlib import metadata
 from typing import Any
 
+from dsbridge.observe.calls import ranks
 from dsbridge.observe.engine import class_name, describe, strict
 
 # Their versions are told, of those that the program has imported.
@@ -119,8 +119,5 @@ def versions() -> dict[str, str]:
 
 def place_of() -> tuple[int, int]:
     """Rank and number of ranks: of the process group, else as launchers export them."""
-    torch = sys.modules.get("torch")
-    group = getattr(torch, "distributed", None)
-    if group is not None and group.is_available() and group.is_initialized():
-        return int(group.get_rank()), int(group.get_world_size())
-    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    rank, world = ranks()
+    return rank or 0, world or 1

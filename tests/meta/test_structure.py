@@ -32,7 +32,7 @@ FRAMEWORKS = {
 # run inside programs that have the frameworks, and imported by nothing else
 INSIDE = {"observe", "hooks"}
 # those of their modules that ask a live object and import nothing for it
-ASKING = {"dsbridge.observe.engine", "dsbridge.hooks.live"}
+ASKING = {"dsbridge.observe.calls", "dsbridge.observe.engine", "dsbridge.hooks.live"}
 # of the hooks only these need a framework to be imported: their class has one of its for a base
 BASED = {"callback.py": "transformers", "xtuner.py": "mmengine"}
 # what a plugin may import: for rendering, and for reading and rules
