@@ -226,6 +226,18 @@ def liger(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def unpacked(session: nox.Session) -> None:
+    """What GPTQ's layers unpack and autograd keeps, against the recording."""
+    python = shared_environment(session, "xtuner")
+    packages = Path(session.create_tmp())
+    for package in ("auto-gptq==0.7.1", "gekko==1.3.3"):
+        folder = packages / package
+        if not folder.is_dir():
+            session.run(python, "-m", "pip", "install", "-q", "--no-deps", "--target", str(folder), package)
+    session.run(python, "-m", "conformance.planner.unpacked", "--packages", str(packages), *session.posargs)
+
+
+@nox.session(venv_backend="none")
 def prepared(session: nox.Session) -> None:
     """What DeepSpeed makes of a model that PEFT prepared for training in few bits, against the recording."""
     python = shared_environment(session, "llamafactory")

@@ -48,13 +48,10 @@ def kept(
 ) -> Kept:
     """What each layer keeps without checkpointing. input_grads: the embedding's result needs a gradient
     though the embedding is frozen, as checkpointing and QLoRA make it."""
-    every = parameters(shape, method, scheme, tp, release)
-    trainable = {one.name: one.size for one in every if one.trainable}
-    embedding = next(module for module in shape.outside if module.part == "embedding")
-    grad = input_grads or f"{embedding.name}.weight" in trainable
+    way = _trained_of(shape, method, scheme, tp, release)
+    grad = input_grads or way.embedding
     layers, busy, constants, seen = [], 0.0, [], {}
-    for index, block in _in_order(shape):
-        signature = tuple(_trained(f"{shape.prefix}.{index}", module, trainable) for module in block.modules)
+    for block, signature in way.layers:
         key = (id(block), signature, grad)
         if key not in seen:
             widths = _widths(shape, block.modules, tp, release)
@@ -66,6 +63,25 @@ def kept(
         busy = max(busy, alive)
         constants.append(fixed)
     return Kept(tuple(layers), busy, tuple(constants))
+
+
+class _Trained(NamedTuple):
+    """Whether the embedding gets a gradient; of each layer in order its block, and what is trained in it."""
+
+    embedding: bool
+    layers: tuple[tuple[Block, tuple[Trained, ...]], ...]
+
+
+@cache
+def _trained_of(shape: ModelShape, method: Method, scheme: str, tp: int, release: Release) -> _Trained:
+    every = parameters(shape, method, scheme, tp, release)
+    trainable = {one.name: one.size for one in every if one.trainable}
+    embedding = next(module for module in shape.outside if module.part == "embedding")
+    layers = tuple(
+        (block, tuple(_trained(f"{shape.prefix}.{index}", module, trainable) for module in block.modules))
+        for index, block in _in_order(shape)
+    )
+    return _Trained(f"{embedding.name}.weight" in trainable, layers)
 
 
 def _in_order(shape: ModelShape) -> Iterator[tuple[int, Block]]:

@@ -12,8 +12,8 @@ from dsbridge.planner.job import Job
 from dsbridge.planner.model_memory import NAMES, Placed
 from dsbridge.planner.parameters import layout
 from dsbridge.planner.per_token import Tokens, per_token
-from dsbridge.planner.quantised import quantisable
 from dsbridge.planner.terms import DISK, Formula, Moment, Term
+from dsbridge.planner.unpacking import unpacked
 
 LOADING, LOSS, TURN, BACK, STEP, IDLE = (
     "loading",
@@ -35,7 +35,6 @@ MAKING = Formula(
     "counted: tests/recorded/planner/stepping-hf.jsonl; dsbridge/planner/stepping.py",
 )
 MADE = "made in the step"
-UNPACKED = Formula("the largest quantised matrix, unpacked to be multiplied", "bitsandbytes functional.py")
 FLATTENED = 500_000_000
 Terms = tuple[Term, ...]
 
@@ -133,14 +132,11 @@ def _without_buckets(found: dict[str, Placed], candidate: Candidate) -> tuple[Te
 
 def _beside(job: Job, candidate: Candidate) -> tuple[Terms, Terms, Terms]:
     """Between forward and backward; while the last layer goes back, and the first."""
-    found: list[Terms] = [(), (), ()]
+    whole: tuple[Terms, ...] = ((), (), ())
     if candidate.stage == 3:
-        found = [(term,) for term in gathered(job, candidate)]
-    if job.scheme:
-        largest = max((m.size for m, _ in job.shape.modules() if quantisable(m)), default=0)
-        unpacked = Term("an unpacked matrix", states.BYTES[job.dtype] * largest, UNPACKED)
-        found = [(*terms, unpacked) for terms in found]
-    return found[0], found[1], found[2]
+        whole = tuple((term,) for term in gathered(job, candidate))
+    loss, turn, back = ((*one, *more) for one, more in zip(whole, unpacked(job, candidate), strict=True))
+    return loss, turn, back
 
 
 def _in_flight(job: Job, candidate: Candidate) -> tuple[Terms, Terms]:

@@ -114,11 +114,15 @@ def _first(shape: ModelShape, method: Lora | Freeze | None, scheme: str, staying
 
 def packed_bytes(job: Job, tp: int = 1) -> int:
     """Bytes of the quantised weights of a rank, scales included."""
+    if not job.scheme:
+        return 0
     return sum(one.packed for one in parameters(job.shape, job.method, job.scheme, tp, job.deepspeed))
 
 
 def packed_weights(job: Job, tp: int = 1) -> int:
     """The same without scales."""
+    if not job.scheme:
+        return 0
     every = parameters(job.shape, job.method, job.scheme, tp, job.deepspeed)
     return sum(one.packed - one.scales for one in every)
 
