@@ -50,6 +50,7 @@ def cases() -> Iterator[dict[str, Any]]:
             yield {"model": model, "method": "full", "attention": "eager"}
             yield {"model": model, "method": "lora-bf16", "checkpointing": True}
             yield {"model": model, "method": "full", "checkpointing": True}
+            yield {"model": model, "method": "full", "checkpointing": True, "every": 2}
     for stage in range(4):
         yield {"model": "llama", "method": "lora-fp32", "engine": stage}
     # stage 3 replaces torch's linear: a frozen one keeps its input too
@@ -103,7 +104,8 @@ def build(case: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     model = tuned(model, case["method"])
     if case.get("checkpointing"):
         model.enable_input_require_grads()
-        model.gradient_checkpointing_enable({"use_reentrant": bool(case.get("reentrant"))})
+        spacing = {"every_n_layers": case["every"]} if "every" in case else {}
+        model.gradient_checkpointing_enable({"use_reentrant": bool(case.get("reentrant"))}, **spacing)
     model.train()
     return model, told
 

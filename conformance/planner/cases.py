@@ -142,6 +142,21 @@ def limits() -> Iterator[Case]:
     yield row("llama-z3-persistent-reentrant-w2", 3, **wide, **ways["-reentrant"], zero=keep)
 
 
+def every() -> Iterator[Case]:
+    """Each second or third layer checkpointed, as Transformers does it from 5.16 on."""
+    wide: Case = {"model": "llama", "bucket": 100000, "llama": {"layers": 4, "hidden": 32}}
+    limits = {"stage3_max_live_parameters": 20000, "stage3_max_reuse_distance": 8000}
+    limits["stage3_prefetch_bucket_size"] = 2000
+    for spacing in (2, 3):
+        ways: Case = {**wide, "checkpointing": True, "every": spacing}
+        yield row(f"llama-z3-every{spacing}-w2", 3, **ways)
+        yield row(f"llama-z3-every{spacing}-tiny-live-w2", 3, zero=TINY_LIVE, **ways)
+        yield row(f"llama-z3-every{spacing}-limits-w2", 3, zero=limits, **ways)
+        yield row(f"llama-z3-every{spacing}-limits-reentrant-w2", 3, zero=limits, reentrant=True, **ways)
+        yield row(f"llama-z1-tp2-every{spacing}-w2", 1, tp=2, **ways)
+        yield row(f"llama-z1-ulysses2-every{spacing}-w2", 1, ulysses=2, **ways)
+
+
 def quantised() -> Iterator[Case]:
     """A tiny Llama whose base bitsandbytes has packed into 4 or 8 bits, with LoRA on all of it."""
     base: Case = {"model": "llama", "bucket": 100000, "llama": {"hidden": 24, "inner": 41}}
@@ -176,7 +191,7 @@ def quantised() -> Iterator[Case]:
 
 def cases() -> list[Case]:
     """All of them, each id once."""
-    found = [*states(), *offloads(), *switches(), *llamas(), *limits(), *quantised()]
+    found = [*states(), *offloads(), *switches(), *llamas(), *limits(), *every(), *quantised()]
     ids = [case["id"] for case in found]
     assert len(ids) == len(set(ids)), sorted(i for i in ids if ids.count(i) > 1)
     return found

@@ -83,7 +83,9 @@ class Llama(torch.nn.Module):
         )
         self.model = LlamaForCausalLM(config)
         if case.get("checkpointing"):
-            self.model.gradient_checkpointing_enable({"use_reentrant": case.get("reentrant", False)})
+            spacing = {"every_n_layers": case["every"]} if "every" in case else {}
+            kwargs = {"use_reentrant": case.get("reentrant", False)}
+            self.model.gradient_checkpointing_enable(kwargs, **spacing)
             # as the Trainer does for frozen models; else nothing would flow through a reentrant checkpoint
             if case.get("reentrant"):
                 self.model.enable_input_require_grads()

@@ -36,6 +36,7 @@ _OPTIONS = (
     click.option("--ulysses", type=int, help="Only so many ranks on a sequence."),
     click.option("--micro-batch", "micro", type=int, help="Only this micro batch of a rank."),
     click.option("--checkpointing/--no-checkpointing", default=None, help="Of activations; else both."),
+    click.option("--checkpoint-every", type=click.IntRange(1), metavar="N", help="Only each Nth layer."),
     click.option("--offload-optimizer", type=click.Choice(["none", "cpu", "nvme"]), help="Only so."),
     click.option("--offload-param", type=click.Choice(["none", "cpu", "nvme"]), help="Only so."),
 )
@@ -85,10 +86,12 @@ def question(options: Mapping[str, Any], versions: Mapping[str, str]) -> Questio
 
 def wanted(options: Mapping[str, Any]) -> Wanted:
     """What the options decide of the layout."""
-    from dsbridge.planner.candidate import FULL, NONE
+    from dsbridge.planner.candidate import every
     from dsbridge.planner.candidates import Wanted
 
-    keeping = options["checkpointing"]
+    keeping, spacing = options["checkpointing"], options["checkpoint_every"]
+    if keeping is False and spacing:
+        raise click.UsageError("--no-checkpointing and --checkpoint-every contradict each other")
 
     def device(name: str) -> str | None:
         found = options[name]
@@ -99,7 +102,7 @@ def wanted(options: Mapping[str, Any]) -> Wanted:
         tp=options["tp"],
         ulysses=options["ulysses"],
         micro=options["micro"],
-        checkpointing=None if keeping is None else FULL if keeping else NONE,
+        checkpointing=every(spacing) if spacing else None if keeping is None else every(int(keeping)),
         offload_optimizer=device("offload_optimizer"),
         offload_param=device("offload_param"),
         disk=options["disk"] or "nvme" in (options["offload_optimizer"], options["offload_param"]),

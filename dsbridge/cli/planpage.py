@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from dsbridge.cli.story import paint
-from dsbridge.planner.candidate import NONE, name_of
+from dsbridge.planner.candidate import name_of
 from dsbridge.planner.job import Job
 from dsbridge.planner.search import FITS, TIGHT, Weighed
 from dsbridge.planner.terms import Moment, Range
@@ -63,7 +63,7 @@ def _table(plan: Plan, layouts: Sequence[Weighed]) -> Iterator[str]:
     for number, one in enumerate(layouts, 1):
         c = one.candidate
         mark = "you" if one is plan.given else str(number if plan.given is None else number - 1)
-        checkpointing = "-" if c.checkpointing == NONE else "yes"
+        checkpointing = ("-", "yes")[c.spacing] if c.spacing < 2 else c.checkpointing
         batch = f"{c.micro} x {c.accumulation}"
         rows.append(
             (

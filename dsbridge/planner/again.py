@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
-from dsbridge.planner.candidate import NONE, Candidate
+from dsbridge.planner.candidate import Candidate
 from dsbridge.planner.coordinator import Coordinator, Limits
 from dsbridge.planner.job import Job
 from dsbridge.planner.layout import RECOMPUTE_OWNED, Release
@@ -44,7 +44,8 @@ def gathers(job: Job, candidate: Candidate) -> Gathers:
         job.scheme,
         candidate.tp,
         job.deepspeed,
-        STAYING if candidate.checkpointing == NONE else kind,
+        kind if candidate.spacing else STAYING,
+        candidate.spacing,
         Limits(knobs.live, knobs.reuse, knobs.prefetch),
         knobs.persistence,
         BYTES[job.dtype],
@@ -59,6 +60,7 @@ def _played(
     tp: int,
     release: Release,
     checkpointing: str,
+    spacing: int,
     limits: Limits,
     persistence: int,
     itemsize: int,
@@ -68,7 +70,15 @@ def _played(
     # checkpointed
     flowing = checkpointing != STAYING
     return played(
-        shape, every, checkpointing, limits, persistence, release, flowing=flowing, itemsize=itemsize
+        shape,
+        every,
+        checkpointing,
+        limits,
+        persistence,
+        release,
+        flowing=flowing,
+        itemsize=itemsize,
+        spacing=spacing,
     )
 
 
@@ -82,14 +92,15 @@ def played(
     *,
     flowing: bool,
     itemsize: int = 2,
+    spacing: int = 1,
 ) -> Gathers:
     """Of these parameters; flowing: the embedded tokens need a gradient in any case; itemsize: bytes of an
-    element of packed weights."""
+    element of packed weights; spacing: each of how many layers is checkpointed, if any is."""
     sizes = [one.elements(itemsize) for one in every]
     always = frozenset(place for place, size in enumerate(sizes) if size <= persistence)
     owned = release >= RECOMPUTE_OWNED
     frozen = frozenset(place for place, one in enumerate(every) if owned and not one.trainable)
-    hooks = list(turns(decoder(shape, every, flowing=flowing), checkpointing))
+    hooks = list(turns(decoder(shape, every, flowing=flowing, spacing=spacing), checkpointing))
     coordinator = Coordinator(hooks, sizes, always, frozen, limits)
     times = coordinator.run()
     again: dict[bool, list[int]] = {False: [], True: []}

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 NOWHERE, CPU, NVME = "", "cpu", "nvme"
 NONE, FULL = "none", "full"
+_EVERY = "every "
 
 
 class Knobs(NamedTuple):
@@ -31,7 +32,8 @@ class Knobs(NamedTuple):
 
 class Candidate(NamedTuple):
     """A layout. tp x ulysses x data-parallel ranks are all GPUs; micro: sequences of a micro batch of one
-    data-parallel rank; checkpointing: of activations, `none` or `full` (every layer)."""
+    data-parallel rank; checkpointing: of activations, `none`, `full` (every layer) or `every N` (each Nth
+    layer, the first included)."""
 
     stage: int
     micro: int = 1
@@ -42,6 +44,13 @@ class Candidate(NamedTuple):
     offload_param: str = NOWHERE
     checkpointing: str = FULL
     knobs: Knobs = Knobs()
+
+    @property
+    def spacing(self) -> int:
+        """Each of how many layers runs again in the backward pass; 0: none does."""
+        if self.checkpointing == NONE:
+            return 0
+        return 1 if self.checkpointing == FULL else int(self.checkpointing.removeprefix(_EVERY))
 
     def overlaps(self) -> bool:
         """Whether communication runs beside the backward pass."""
@@ -54,6 +63,16 @@ class Candidate(NamedTuple):
     def sharding(self, world: int) -> int:
         """Ranks that ZeRO splits states among, those of Ulysses too: they hold the same model."""
         return world // self.tp
+
+
+def every(spacing: int) -> str:
+    """How each of so many layers is checkpointed, as `Candidate.checkpointing` has it."""
+    return f"{_EVERY}{spacing}" if spacing > 1 else FULL if spacing else NONE
+
+
+def running_again(spacing: int, layers: int) -> int:
+    """Of so many layers, those that run again."""
+    return -(-layers // spacing) if spacing else 0
 
 
 def name_of(candidate: Candidate) -> str:

@@ -11,11 +11,15 @@ from dsbridge.planner.errors import PlanError
 from dsbridge.planner.job import Job
 from dsbridge.planner.layout import AUTOTP, ULYSSES
 from dsbridge.planner.quantised import FOUR_BIT
+from dsbridge.rules import numbers
 
 STAGES = (0, 1, 2, 3)
 # (optimizer, parameters) in the order of DeepSpeed's guide: what slows least first
 OFFLOADS = ((NOWHERE, NOWHERE), (CPU, NOWHERE), (CPU, CPU))
 TO_DISK = ((NVME, NOWHERE), (NVME, CPU), (NVME, NVME))
+
+
+EVERY_NTH_SINCE = (5, 16)  # every_n_layers, modeling_utils.py of transformers: in 5.16.0, not in 5.15.0
 
 
 class Wanted(NamedTuple):
@@ -30,6 +34,11 @@ class Wanted(NamedTuple):
     offload_param: str | None = None
     disk: bool = False
     knobs: Knobs = Knobs()
+
+    @property
+    def spacing(self) -> int:
+        """Each of how many layers is checkpointed; 0: none, or it is left to the search."""
+        return Candidate(0, checkpointing=self.checkpointing or NONE).spacing
 
 
 class Ruled(NamedTuple):
@@ -56,6 +65,8 @@ def room(job: Job, wanted: Wanted = OPEN) -> Room:
         PlanError: what was decided cannot be trained, or nothing is left.
     """
     check(job)
+    if why := against_spacing(job, wanted.spacing):
+        raise PlanError(why, "plan with --checkpointing, or with --no-checkpointing")
     found: list[Candidate] = []
     out: list[Ruled] = []
     for tp in _degrees(job, wanted.tp, "tp"):
@@ -90,6 +101,18 @@ def check(job: Job) -> None:
             raise PlanError(f"a {name} of {value} trains nothing", near)
     if job.dtype == "bfloat16" and not job.cluster.gpu.bf16:
         raise PlanError(f"{job.cluster.gpu.name} has no bf16", "plan with --dtype fp16")
+
+
+def against_spacing(job: Job, spacing: int) -> str:
+    """Why a job cannot have each of so many layers checkpointed; "" where it can."""
+    if spacing <= 1:
+        return ""
+    if spacing > job.shape.layers:
+        return f"the model has {job.shape.layers} layers, not {spacing}"
+    if numbers(job.shape.transformers) < EVERY_NTH_SINCE:
+        since, own = ".".join(map(str, EVERY_NTH_SINCE)), job.shape.transformers
+        return f"every_n_layers came with Transformers {since}, and the model is built by {own}"
+    return ""
 
 
 def against_tp(job: Job, tp: int) -> str:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from dsbridge.planner import plusplus, traffic
 from dsbridge.planner.again import Gathers, gathers
-from dsbridge.planner.candidate import NONE, Candidate
+from dsbridge.planner.candidate import Candidate, running_again
 from dsbridge.planner.job import Job
 from dsbridge.planner.layout import Layout
 from dsbridge.planner.parameters import layout as layout_of
@@ -212,7 +212,8 @@ def _put(
 
 def _inner(job: Job, candidate: Candidate) -> list[Part]:
     """Blocking collectives of a sequence in a micro-step."""
-    tokens = _tokens(job, candidate.checkpointing != NONE)
+    again = running_again(candidate.spacing, job.shape.layers)
+    tokens = _tokens(job, again)
     found: list[tuple[str, int, Moved]] = []
     if candidate.tp > 1:
         own = tokens._replace(total=tokens.total // candidate.ulysses)
@@ -224,7 +225,7 @@ def _inner(job: Job, candidate: Candidate) -> list[Part]:
         elements: dict[tuple[str, str, str], int] = {}
         wires: list[Wire] = []
         group = Group(degree, 1 if name == TP else candidate.tp)
-        each = _inner_calls(job.shape, name, checkpointing=candidate.checkpointing != NONE)
+        each = _inner_calls(job.shape.layers, name, again)
         for phase in (FORWARD, BOUNDARY):
             for (kind, dtype, _), count in moved[phase].items():
                 call = each[phase] if kind in ("all_reduce", "all_to_all") else 1.0
@@ -233,13 +234,14 @@ def _inner(job: Job, candidate: Candidate) -> list[Part]:
     return parts
 
 
-def _inner_calls(shape: ModelShape, name: str, *, checkpointing: bool) -> dict[str, float]:
-    """Collectives of a micro-step: of AutoTP two a layer forward, five backward, of Ulysses four each way."""
-    forward, backward = (2, 5 + checkpointing) if name == TP else (4, 4 + 4 * checkpointing)
-    return {FORWARD: float(forward * shape.layers), BOUNDARY: float(backward * shape.layers)}
+def _inner_calls(layers: int, name: str, again: int) -> dict[str, float]:
+    """Collectives of a micro-step: of AutoTP two a layer forward, five backward, of Ulysses four each way;
+    one and four more of a layer that runs again."""
+    forward, backward, more = (2, 5, 1) if name == TP else (4, 4, 4)
+    return {FORWARD: float(forward * layers), BOUNDARY: float(backward * layers + more * again)}
 
 
-def _tokens(job: Job, checkpointing: bool) -> traffic.Tokens:
+def _tokens(job: Job, again: int) -> traffic.Tokens:
     shape = job.shape
     size = shape.head_dim
     if shape.latent:
@@ -256,6 +258,6 @@ def _tokens(job: Job, checkpointing: bool) -> traffic.Tokens:
         kv_heads=shape.kv_heads,
         head_size=size,
         tied=shape.tied,
-        checkpointing=checkpointing,
+        again=again,
         dtype=job.dtype,
     )

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from dsbridge.planner.again import gathers
-from dsbridge.planner.candidate import NONE, Candidate
+from dsbridge.planner.candidate import Candidate, running_again
 from dsbridge.planner.job import Job
 from dsbridge.planner.parameters import layout
 from dsbridge.planner.quantised import FOUR_BIT
@@ -23,8 +23,8 @@ TURNING = Formula(
     _SOURCE,
 )
 KEPT = Formula(
-    "without checkpointing, and under the kind that is not reentrant, bitsandbytes' MatMul4Bit keeps each "
-    "gathered 4-bit weight until its backward pass: all of them are whole when that begins",
+    "in layers that do not run again, and under the kind that is not reentrant, bitsandbytes' MatMul4Bit "
+    "keeps each gathered 4-bit weight until its backward pass: all of them are whole when that begins",
     "bitsandbytes/autograd/_functions.py (ctx.tensors) of 0.48.2; tests/recorded/planner/measured, "
     "llama-nf4-z3-*-tiny-live-*",
 )
@@ -46,22 +46,26 @@ class Gathered(NamedTuple):
 
 def gathered(job: Job, candidate: Candidate) -> Gathered:
     """Of a rank in stage 3."""
-    size, played = BYTES[job.dtype], gathers(job, candidate)
+    size, played = float(BYTES[job.dtype]), gathers(job, candidate)
     turning, most = size * played.turning, size * played.most
     first, last = (_working(sizes, size) for sizes in (played.first, played.last))
-    if keeps(job, candidate):
-        packed = size * sum(layout(job, candidate).packed)
-        turning += packed - size * played.packed_turning
-        kept = Term("parameters gathered", turning, KEPT, turning, max(turning, packed + most))
-        return Gathered(kept, kept, first)
+    if kept := keeps(job, candidate):
+        packed = kept * size * sum(layout(job, candidate).packed)
+        turning = max(turning, turning + packed - size * played.packed_turning)
+        term = Term("parameters gathered", turning, KEPT, turning, max(turning, packed + most))
+        return Gathered(term, term, first)
     return Gathered(Term("parameters gathered", turning, TURNING), last, first)
 
 
-def _working(sizes: tuple[int, int, int], size: int) -> Term:
+def _working(sizes: tuple[int, int, int], size: float) -> Term:
     begins, most, buffered = (size * one for one in sizes)
     return Term("parameters gathered", most, WORKING, begins, buffered)
 
 
-def keeps(job: Job, candidate: Candidate) -> bool:
-    """Whether autograd holds on to gathered 4-bit weights: a reentrant checkpoint runs forward without it."""
-    return job.scheme in FOUR_BIT and (candidate.checkpointing == NONE or not job.reentrant)
+def keeps(job: Job, candidate: Candidate) -> float:
+    """The share of gathered 4-bit weights that autograd holds on to: a reentrant checkpoint runs forward
+    without it."""
+    if job.scheme not in FOUR_BIT:
+        return 0.0
+    layers = job.shape.layers
+    return 1 - running_again(candidate.spacing, layers) / layers if job.reentrant else 1.0

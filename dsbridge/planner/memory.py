@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dsbridge.planner.allowance import fragmentation
-from dsbridge.planner.candidate import FULL, Candidate
+from dsbridge.planner.candidate import Candidate
 from dsbridge.planner.job import Job
 from dsbridge.planner.logits import logits
 from dsbridge.planner.moments import BACK, LOSS, TURN, Part, fixed
@@ -22,6 +22,7 @@ WORK = Formula(
     "were 9 % less to 19 % more; of Llama, Mistral, Qwen 2 and 3 up to 3 % more",
     _RECORDED,
 )
+AT_WORK = "a layer at work"
 LAYER_GRADIENTS = Formula("gradients of activations alive while a layer goes back", _RECORDED)
 
 
@@ -29,13 +30,13 @@ def memory(job: Job, candidate: Candidate) -> Memory:
     """Every moment and its parts. What is exact and what is not: docs/explanation/memory.md."""
     parts = fixed(job, candidate.stage, min(candidate.accumulation, 2), candidate[3:])
     count, tokens = candidate.micro * job.sequence / candidate.ulysses, parts.tokens
-    stored, turning, ending = _activations(tokens, count, candidate.checkpointing == FULL)
+    stored, turning, ending = _activations(tokens, count)
     outside = Term("activations behind the layers", count * tokens.outside, ACTIVATIONS)
     loss = logits(job, count, candidate.tp)
     gpu = (
         parts.loading,
-        _with(LOSS, parts.loss, (stored, outside, loss)),
-        _with(TURN, parts.turn, (stored, turning)),
+        _with(LOSS, parts.loss, (*stored, outside, loss)),
+        _with(TURN, parts.turn, (*stored, turning)),
         _with(BACK, parts.back, (ending,)),
         parts.step,
         parts.idle,
@@ -43,19 +44,21 @@ def memory(job: Job, candidate: Candidate) -> Memory:
     return Memory(gpu, parts.host, parts.nvme)
 
 
-def _activations(tokens: Tokens, count: float, checkpointed: bool) -> tuple[Term, Term, Term]:
+def _activations(tokens: Tokens, count: float) -> tuple[tuple[Term, ...], Term, Term]:
     """What is stored for the backward pass, and what its last and its first layer need beside that."""
-    work, (low, high) = count * tokens.work, tokens.bounds
-    if checkpointed:
-        work += tokens.constant
-        stored = Term("checkpoints", count * tokens.checkpoints, CHECKPOINTS)
-        layer = Term("a layer at work", work, WORK, low * work, high * work)
-        return stored, layer, layer
+    work, grown, (low, high) = count * tokens.work, count * tokens.gradients, tokens.bounds
+    stored: tuple[Term, ...] = ()
+    if tokens.checkpoints:
+        stored = (Term("checkpoints", count * tokens.checkpoints, CHECKPOINTS),)
     best, least, most = tokens.kept
-    fix, grown = tokens.constant, count * tokens.gradients
-    stored = Term("activations", count * best + fix, ACTIVATIONS, count * least + fix, count * most + fix)
-    last = Term("a layer at work", grown, LAYER_GRADIENTS, low * grown, high * grown)
-    return stored, last, Term("a layer at work", work, WORK, low * work, high * work)
+    if most or not stored:
+        fix = tokens.constant
+        kept = (count * best + fix, count * least + fix, count * most + fix)
+        stored += (Term("activations", kept[0], ACTIVATIONS, kept[1], kept[2]),)
+    whole = work + tokens.constant_again
+    first = Term(AT_WORK, whole, WORK, low * whole, high * whole)
+    last = first if tokens.last else Term(AT_WORK, grown, LAYER_GRADIENTS, low * grown, high * grown)
+    return stored, last, first
 
 
 def _with(name: str, part: Part, more: tuple[Term, ...]) -> Moment:

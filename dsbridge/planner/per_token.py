@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from dsbridge.planner import states
 from dsbridge.planner.activations import Kept, kept, last_norm, transformers_release
-from dsbridge.planner.candidate import FULL, Candidate
+from dsbridge.planner.candidate import Candidate, running_again
 from dsbridge.planner.flow import SHARES_HEADS, Setting
 from dsbridge.planner.job import FLASH, FUSED_LOSS, Job
 from dsbridge.planner.layout import Release
@@ -21,18 +21,21 @@ UNMEASURED = 0.3  # of an architecture whose layers no recording confirms
 
 
 class Tokens(NamedTuple):
-    """Bytes of a token. kept: of all layers, best, least and most; work: alive while a layer goes back,
-    what it kept with it; gradients: of activations alone; outside: kept behind the layers; checkpoints:
-    kept with checkpointing; constant: bytes whatever the number of tokens. bounds: of work and gradients,
-    over these."""
+    """Bytes of a token. kept: of all layers that do not run again, best, least and most; work: alive while a
+    layer goes back, what it kept with it; gradients: of activations alone; outside: kept behind the layers;
+    checkpoints: kept for layers that run again; constant, constant_again: bytes whatever the number of
+    tokens, of layers that do not run again and of one that does. bounds: of work and gradients, over these.
+    last: whether the last layer runs again."""
 
     kept: tuple[float, float, float]
     work: float
     gradients: float
     outside: float
     constant: float
+    constant_again: float
     checkpoints: float
     bounds: tuple[float, float]
+    last: bool
 
 
 # DeepSpeed: from here an engine of stage 3 replaces `torch.nn.functional.linear` (memory_efficient_linear)
@@ -75,15 +78,17 @@ def head_trained(job: Job) -> bool:
 
 def per_token(job: Job, candidate: Candidate) -> Tokens:
     """Of the layers that this rank holds of the sequence that it sees."""
-    return _per_token(job, settings(job, candidate), candidate.tp, candidate.checkpointing == FULL)
+    return _per_token(job, settings(job, candidate), candidate.tp, candidate.spacing)
 
 
 @cache
-def _per_token(job: Job, ways: tuple[Setting, Setting, Setting], tp: int, full: bool) -> Tokens:
+def _per_token(job: Job, ways: tuple[Setting, Setting, Setting], tp: int, spacing: int) -> Tokens:
     shape = job.shape
-    inputs = full or bool(job.scheme)  # both make the embedding's result ask for a gradient
+    inputs = bool(spacing or job.scheme)  # both make the embedding's result ask for a gradient
     found: list[Kept] = [kept(shape, job.method, job.scheme, one, tp, job.deepspeed, inputs) for one in ways]
-    best, totals = found[0], [one.total for one in found]
+    best, again = found[0], {index for index in range(shape.layers) if spacing and index % spacing == 0}
+    stay = [index for index in range(shape.layers) if index not in again]
+    totals = [sum(one.layers[index] for index in stay) for one in found]
     spread = 0.0 if style(shape.model_type).measured else UNMEASURED
     largest = max(best.layers, default=0.0)
     return Tokens(
@@ -91,12 +96,14 @@ def _per_token(job: Job, ways: tuple[Setting, Setting, Setting], tp: int, full: 
         work=best.busy,
         gradients=max(0.0, best.busy - largest),
         outside=last_norm(shape, job.method, job.scheme, ways[0], head_trained(job)),
-        constant=max(best.constants, default=0.0) if full else sum(best.constants),
-        checkpoints=_checkpoints(shape, job),
+        constant=sum(best.constants[index] for index in stay),
+        constant_again=max((best.constants[index] for index in again), default=0.0),
+        checkpoints=_checkpoints(shape, job, running_again(spacing, shape.layers)),
         bounds=style(shape.model_type).work,
+        last=shape.layers - 1 in again,
     )
 
 
-def _checkpoints(shape: ModelShape, job: Job) -> float:
+def _checkpoints(shape: ModelShape, job: Job, layers: int) -> float:
     # the input of each layer; a reentrant one has its result twice while it goes back
-    return states.BYTES[job.dtype] * shape.hidden * (shape.layers + job.reentrant)
+    return states.BYTES[job.dtype] * shape.hidden * (layers + (job.reentrant and layers > 0))

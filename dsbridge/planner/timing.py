@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from dsbridge.planner import rates
-from dsbridge.planner.candidate import NONE, NOWHERE, Candidate
+from dsbridge.planner.candidate import NOWHERE, Candidate
 from dsbridge.planner.communication import LAST, OTHER, TP, ULYSSES
 from dsbridge.planner.job import Job
 from dsbridge.planner.parameters import layout
@@ -37,9 +37,9 @@ class Pace(NamedTuple):
 
 
 @lru_cache(maxsize=32)
-def pace(job: Job, checkpointing: bool) -> Pace:
+def pace(job: Job, spacing: int) -> Pace:
     """What every layout of a job shares."""
-    forward, backward = operations(job, checkpointing=checkpointing)
+    forward, backward = operations(job, spacing=spacing)
     share = rates.EXPERTS if job.shape.experts else rates.DENSE
     reached, cluster = job.cluster.gpu.reached, job.cluster
     efficiency = rates.INSIDE_PCIE if cluster.intra.name.startswith("pcie") else rates.INSIDE
@@ -63,7 +63,7 @@ def pace(job: Job, checkpointing: bool) -> Pace:
 
 def step_time(job: Job, candidate: Candidate, communication: Communication) -> StepTime:
     """Seconds of an optimizer step."""
-    speed = pace(job, candidate.checkpointing != NONE)
+    speed = pace(job, candidate.spacing)
     steps = candidate.accumulation
     # tokens that one GPU works on, in a micro-step
     tokens = candidate.micro * job.sequence / (candidate.tp * candidate.ulysses)

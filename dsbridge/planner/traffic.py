@@ -34,7 +34,8 @@ class Gathering(NamedTuple):
 
 
 class Tokens(NamedTuple):
-    """A micro batch through a decoder: `total` tokens of `sequences` sequences, cut by nothing."""
+    """A micro batch through a decoder: `total` tokens of `sequences` sequences, cut by nothing. again: layers
+    that run again in the backward pass."""
 
     total: int
     sequences: int
@@ -45,7 +46,7 @@ class Tokens(NamedTuple):
     kv_heads: int
     head_size: int
     tied: bool = False
-    checkpointing: bool = False
+    again: int = 0
     dtype: str = "bfloat16"
 
 
@@ -149,7 +150,7 @@ def tensor_parallel(tokens: Tokens, degree: int, release: Release = NEWEST) -> M
         moved[FORWARD]["all_gather", tokens.dtype, degree] = tokens.total * tokens.vocabulary
     moved[LATER] = Counter(moved[FORWARD])
     for phase in (NOT_BOUNDARY, BOUNDARY):
-        moved[phase][key] = ((5 + tokens.checkpointing) * tokens.layers + cut) * width
+        moved[phase][key] = (5 * tokens.layers + tokens.again + cut) * width
     return moved
 
 
@@ -166,9 +167,9 @@ def ulysses(tokens: Tokens, degree: int) -> Moved:
     moved[FORWARD][key], moved[FORWARD][places] = exchanged, positions
     moved[LATER] = Counter(moved[FORWARD])
     for phase in (NOT_BOUNDARY, BOUNDARY):
-        moved[phase][key] = (1 + tokens.checkpointing) * exchanged
-        if tokens.checkpointing:
-            moved[phase][places] = positions
+        moved[phase][key] = exchanged + exchanged // tokens.layers * tokens.again
+        if tokens.again:
+            moved[phase][places] = tokens.total * tokens.again
     return moved
 
 

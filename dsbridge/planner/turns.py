@@ -14,7 +14,8 @@ STAYING, REENTRANT, NON_REENTRANT = "", "reentrant", "non-reentrant"
 
 
 class Node(NamedTuple):
-    """A module that is called. flows: whether its input needs a gradient; needs: whether its output does."""
+    """A module that is called. flows: whether its input needs a gradient; needs: whether its output does;
+    layer: one that is checkpointed where layers are."""
 
     name: str
     places: tuple[int, ...] = ()
@@ -28,9 +29,9 @@ class Node(NamedTuple):
         return self.children[-1].last() if self.children else self
 
 
-def decoder(shape: ModelShape, parameters: Sequence[Parameter], *, flowing: bool) -> Node:
+def decoder(shape: ModelShape, parameters: Sequence[Parameter], *, flowing: bool, spacing: int = 1) -> Node:
     """The modules of a model as they are called; flowing: the embedded tokens need a gradient in any case, as
-    with `enable_input_require_grads`."""
+    with `enable_input_require_grads`; spacing: each of how many layers would be checkpointed."""
     places: dict[str, list[int]] = {}
     for place, one in enumerate(parameters):
         places.setdefault(_owner(one.name), []).append(place)
@@ -47,6 +48,7 @@ def decoder(shape: ModelShape, parameters: Sequence[Parameter], *, flowing: bool
     layers = [name for name in places if name.startswith(inside)]
     for index, names in groupby(layers, lambda name: name.removeprefix(inside).partition(".")[0]):
         node = _layer(f"{inside}{index}", {name: tuple(places[name]) for name in names}, learns, flow=flow)
+        node = node._replace(layer=not spacing or int(index) % spacing == 0)
         flow = flow or bool(learns & {place for name in node_places(node) for place in name})
         calls.append(node)
     behind = [(name, tuple(places[name])) for name in places if name not in first and name not in layers]

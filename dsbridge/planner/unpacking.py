@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dsbridge.planner.candidate import NONE, Candidate
+from dsbridge.planner.candidate import Candidate
 from dsbridge.planner.job import Job
 from dsbridge.planner.modules import Block
 from dsbridge.planner.quantised import quantisable
@@ -17,8 +17,8 @@ LARGEST = Formula("the largest quantised matrix, unpacked to be multiplied", "bi
 _COUNTED = "forward in qlinear_cuda_old.py of auto-gptq 0.7.1; tests/recorded/planner/unpacked-auto-gptq.json"
 KEPT_PART = "unpacked weights"
 KEPT = Formula(
-    "GPTQ: autograd keeps each matrix that was unpacked, in fp16, until its backward pass: without "
-    "checkpointing all of them",
+    "GPTQ: autograd keeps each matrix that was unpacked, in fp16, until its backward pass: of layers that do "
+    "not run again all of them",
     _COUNTED,
 )
 AGAIN = Formula(
@@ -47,12 +47,17 @@ def unpacked(job: Job, candidate: Candidate) -> Unpacked:
         largest = max((m.size for m, _ in job.shape.modules() if quantisable(m)), default=0)
         one = (Term(PART, BYTES[job.dtype] * largest, LARGEST),)
         return Unpacked(one, one, one)
-    first, last = (_block(job, index) for index in (0, job.shape.layers - 1))
-    if candidate.checkpointing == NONE:
-        whole = sum(sum(_sizes(block)) * len(block.layers) for block in job.shape.blocks)
-        kept = (Term(KEPT_PART, RESULT * whole, KEPT),)
+    spacing, end = candidate.spacing, job.shape.layers - 1
+    staying = [
+        sum(_sizes(block)) * sum(1 for index in block.layers if not spacing or index % spacing)
+        for block in job.shape.blocks
+    ]
+    kept = (Term(KEPT_PART, RESULT * sum(staying), KEPT),) if sum(staying) else ()
+    first, last = _block(job, 0), _block(job, end)
+    if not spacing:
         return Unpacked(kept, kept, (Term(KEPT_PART, RESULT * sum(_sizes(first)), KEPT),))
-    return Unpacked((), (_again(job.scheme, last),), (_again(job.scheme, first),))
+    turn = kept if end % spacing else (*kept, _again(job.scheme, last))
+    return Unpacked(kept, turn, (_again(job.scheme, first),))
 
 
 def _again(scheme: str, block: Block) -> Term:

@@ -13,6 +13,7 @@ from functools import cache
 from math import prod
 from typing import NamedTuple
 
+from dsbridge.planner.candidate import running_again
 from dsbridge.planner.job import EAGER, Job
 from dsbridge.planner.layout import Release
 from dsbridge.planner.modules import EMBEDDING
@@ -35,16 +36,17 @@ class Work(NamedTuple):
     touched: float
 
 
-def operations(job: Job, *, checkpointing: bool) -> tuple[float, float]:
+def operations(job: Job, *, spacing: int) -> tuple[float, float]:
     """Of a token of this job: in an optimizer step's forward passes, and in its backward passes with what
-    checkpointing does again."""
-    work = of_token(job.shape, job.method, job.scheme, job.deepspeed, checkpointing)
+    checkpointing each of so many layers does again."""
+    work = of_token(job.shape, job.method, job.scheme, job.deepspeed, bool(spacing))
     looked_at = job.sequence if job.attention == EAGER else job.sequence / 2
     attention = work.scores * looked_at
     forward = work.layers + work.outside + attention
     backward = work.inputs + work.weights + 2 * attention * work.touched
-    again = work.layers + attention if checkpointing else 0.0
-    return forward, backward + again
+    layers = job.shape.layers
+    again = running_again(spacing, layers) / layers
+    return forward, backward + again * (work.layers + attention)
 
 
 @cache

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 from dsbridge.diagnostics import Diagnostic
 from dsbridge.planner import estimators
 from dsbridge.planner.candidate import Candidate
-from dsbridge.planner.candidates import Wanted, against_stage, against_tp, against_ulysses
+from dsbridge.planner.candidates import EVERY_NTH_SINCE, Wanted, against_stage, against_tp, against_ulysses
 from dsbridge.planner.errors import PlanError
 from dsbridge.planner.job import Job
 from dsbridge.planner.loading import model_config
 from dsbridge.planner.search import Weighed, distinct, search, weigh
 from dsbridge.planning.given import NO_LAYOUT, Own, own
-from dsbridge.planning.question import Question, job_of, nodes_of, over, refused, shape_of
+from dsbridge.planning.question import EVERY_NTH, Question, job_of, nodes_of, over, refused, shape_of
 from dsbridge.planning.specs import whole_spec
 from dsbridge.planning.targets import trains
 from dsbridge.planning.telling import Plan
@@ -61,7 +61,16 @@ def answer(asked: Asked) -> Plan:
         found = search(job, asked.wanted, refuses)
     except PlanError as error:
         raise refused(error) from error
-    return Plan(job, found, given, name, (*theirs.diagnostics, *untrainable, *assumed), refuses)
+    told = (*theirs.diagnostics, *untrainable, *assumed, *_some_layers(asked.wanted))
+    return Plan(job, found, given, name, told, refuses)
+
+
+def _some_layers(wanted: Wanted) -> Iterator[Diagnostic]:
+    if wanted.spacing > 1:
+        since = ".".join(map(str, EVERY_NTH_SINCE))
+        who = f"the Trainer alone does that, with Transformers {since} or newer"
+        message = f"one layer in {wanted.spacing} is checkpointed: {who}"
+        yield EVERY_NTH(message, hint="In the spec: frameworks.trainer.gradient_checkpointing_kwargs.")
 
 
 def _spread(asked: Question, theirs: Question) -> Question:

@@ -9,7 +9,7 @@ from dsbridge.diagnostics import Code, Diagnostic, Severity
 from dsbridge.explaining import explain_input
 from dsbridge.inputs import Input, read_input
 from dsbridge.parsing import parse_input
-from dsbridge.planner.candidate import FULL, NONE, NOWHERE, Candidate, Knobs
+from dsbridge.planner.candidate import NONE, NOWHERE, Candidate, Knobs, every
 from dsbridge.planner.catalogue import find
 from dsbridge.planner.job import EAGER, FLASH, FUSED_LOSS
 from dsbridge.planning.question import ASSUMED, Question
@@ -30,19 +30,23 @@ CODES = (NO_LAYOUT, OTHER_TRAINING)
 Values = Mapping[str, Any]
 # keys of LLaMA-Factory and the Trainer that put Liger's loss in place of the model's
 _FUSED = ("enable_liger_kernel", "use_liger_kernel")
+# where the Trainer reads that not every layer is checkpointed
+_SPACING = ("activation_checkpointing_kwargs", "gradient_checkpointing_kwargs")
 # who lets go of the logits before the loss goes back: transformers' Trainer (recorded) and what is built on
 # it; xtuner: compute_loss of xtuner/model/sft.py
 _LETS_GO = ("trainer", "llamafactory", "xtuner")
 
 
 class _Batch(NamedTuple):
-    """What an input says of its batch; micro_asked, checkpointing: what options say where it is silent."""
+    """What an input says of its batch; micro_asked, checkpointing: what options say where it is silent.
+    spacing: each of how many layers is checkpointed, if any is."""
 
     micro: Any
     accumulation: Any
     whole: Any
     micro_asked: int | None
     checkpointing: str | None
+    spacing: int = 1
 
 
 class Own(NamedTuple):
@@ -77,7 +81,7 @@ def own(
         values = {path: plain(value) for path, value in leaves(spec).items() if value is not AUTO}
         question = _question(values)._replace(loss=_loss(spec.frameworks))
         question = question._replace(model=config_of(files, question.model) or question.model)
-        batch = _Batch(*_spec_batch(values), whole, micro, checkpointing)
+        batch = _Batch(*_spec_batch(values), whole, micro, checkpointing, _spacing(spec.frameworks))
         return _plain(_layout(question, values, _spec_zero(values), batch), spec.frameworks)
     facts = dict(facts or {})
     found = read_input(registry(), files, given, command, target, facts, versions)
@@ -90,7 +94,8 @@ def own(
         found = read_input(registry(), files, given, command, target, {**facts, "model": config}, versions)
     held = False if found.framework.name in _LETS_GO else None
     question = question._replace(model=config or question.model, held=held)
-    known = _of_run(question, values, found, _Batch(None, None, whole, micro, checkpointing))
+    spacing = _spacing(parsed.loaded.spec.frameworks)
+    known = _of_run(question, values, found, _Batch(None, None, whole, micro, checkpointing, spacing))
     return _plain(known, parsed.loaded.spec.frameworks)._replace(framework=found.framework.name)
 
 
@@ -215,7 +220,7 @@ def _layout(question: Question, values: Values, zero: Values, batch: _Batch) -> 
         ulysses=ulysses,
         offload_optimizer=_device(zero, "offload_optimizer"),
         offload_param=_device(zero, "offload_param"),
-        checkpointing=(FULL if kept else NONE) if isinstance(kept, bool) else unsaid,
+        checkpointing=every(batch.spacing if kept else 0) if isinstance(kept, bool) else unsaid,
         knobs=_knobs(zero),
     )
     return Own(question, candidate, told)
@@ -271,6 +276,12 @@ def _loss(frameworks: Any) -> str | None:
     own = frameworks.values() if isinstance(frameworks, Mapping) else ()
     fused = any(keys.get(name) is True for keys in own if isinstance(keys, Mapping) for name in _FUSED)
     return FUSED_LOSS if fused else None
+
+
+def _spacing(frameworks: Any) -> int:
+    """Each of how many layers the Trainer checkpoints, where its keys say so."""
+    found = (lookup(frameworks, f"trainer.{name}.every_n_layers") for name in _SPACING)
+    return next((n for n in found if isinstance(n, int) and n > 0), 1)
 
 
 def _plain(found: Own, frameworks: Any) -> Own:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from dsbridge.planner.candidate import CPU, FULL, NOWHERE, NVME, Candidate, name_of
+from dsbridge.planner.candidate import CPU, NOWHERE, NVME, Candidate, name_of
 from dsbridge.planner.search import FITS, TOO_LARGE, Found, Weighed
 
 GIB = 2**30
@@ -70,7 +70,7 @@ def story(found: Found) -> Iterator[str]:
 def _sentence(rung: Rung, best: Weighed | None) -> str:
     small = rung.smallest
     if rung.fastest is None:
-        how = "" if small.candidate.checkpointing != FULL else " and checkpointing"
+        how = " and checkpointing" if small.candidate.spacing else ""
         at = f"even with a micro batch of {small.candidate.micro}{how}"
         if small.verdict == TOO_LARGE:
             return (

@@ -20,7 +20,8 @@ from dsbridge.rules import numbers
 
 NO_ANSWER = Code("PN001", "no-plan", Severity.ERROR, "What is asked cannot be planned.")
 ASSUMED = Code("PN002", "plan-assumes", Severity.INFO, "Nobody said it, so plan takes a usual value.")
-CODES = (NO_ANSWER, ASSUMED)
+EVERY_NTH = Code("PN005", "checkpoints-some", Severity.INFO, "Not every layer is checkpointed.")
+CODES = (NO_ANSWER, ASSUMED, EVERY_NTH)
 
 SEQUENCE, PER_GPU, PER_NODE = 2048, 4, 8
 # sizes that decide how many weights there are

@@ -44,12 +44,17 @@ def layout_spec(candidate: Candidate) -> dict[str, Any]:
     for knob, key in ZERO_KEYS.items():
         if (value := getattr(candidate.knobs, knob)) != getattr(usual, knob):
             zero[key] = value
-    return {
+    found = {
         "parallelism": {"tp": candidate.tp, "ulysses": candidate.ulysses},
         "zero": zero,
         "batch": {"micro_per_gpu": candidate.micro, "accumulation": candidate.accumulation},
         "training": {"gradient_checkpointing": candidate.checkpointing != NONE},
     }
+    if candidate.spacing > 1:
+        # no other framework has it, so no field of the spec does
+        kwargs = {"every_n_layers": candidate.spacing}
+        found["frameworks"] = {"trainer": {"gradient_checkpointing_kwargs": kwargs}}
+    return found
 
 
 def whole_spec(job: Job, candidate: Candidate, model: str) -> dict[str, Any]:
@@ -73,6 +78,8 @@ def whole_spec(job: Job, candidate: Candidate, model: str) -> dict[str, Any]:
     if job.attention == EAGER:
         spec.setdefault("model", {})["attention"] = "eager"
     spec["training"] = {"sequence_length": job.sequence, **layout["training"]}
+    if "frameworks" in layout:
+        spec["frameworks"] = layout["frameworks"]
     return spec
 
 

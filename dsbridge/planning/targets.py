@@ -13,6 +13,9 @@ from dsbridge.spec.load import load_mapping
 
 # what a layout decides; what else is missing, such as a data set, is not held against it
 _LAYOUT = ("parallelism", "zero", "batch")
+# they enable it without every_n_layers: model/model_utils/checkpointing.py:174 of LLaMA-Factory 0.9.5,
+# model/sft.py:153 of XTuner 0.2.0
+_ALL_OR_NONE = ("llamafactory", "xtuner")
 
 
 def trains(job: Job, model: str, target: str) -> Callable[[Candidate], str]:
@@ -26,6 +29,8 @@ def trains(job: Job, model: str, target: str) -> Callable[[Candidate], str]:
 
     def refuses(candidate: Candidate) -> str:
         c = candidate
+        if c.spacing > 1 and target in _ALL_OR_NONE:
+            return f"{target}: it checkpoints every layer, or none"
         kind = (c.stage, c.offload_optimizer, c.offload_param, c.tp, c.ulysses)
         if kind not in known:
             known[kind] = _refusal(job, candidate, model, target)

@@ -6,7 +6,7 @@ from itertools import product
 from math import prod
 from typing import Any, NamedTuple
 
-from dsbridge.planner.candidate import CPU, NOWHERE, NVME, Candidate
+from dsbridge.planner.candidate import CPU, FULL, NONE, NOWHERE, NVME, Candidate
 from dsbridge.planner.candidates import (
     STAGES,
     against_offload,
@@ -23,11 +23,13 @@ DEGREES = (1, 2, 4, 8, 16)
 
 class Choices(NamedTuple):
     """Reasons by choice, "" where there is none. ulysses: without tp, and with; a sequence that does not
-    divide is told by the page. stages: by stage, offloads, and whether tp is above 1."""
+    divide is told by the page. stages: by stage, offloads, and whether tp is above 1. checkpointing: all
+    that the form offers."""
 
     tp: dict[int, str]
     ulysses: dict[int, tuple[str, str]]
     stages: dict[tuple[int, str, str, bool], str]
+    checkpointing: tuple[str, ...]
 
     def against(self, c: Candidate) -> str:
         """What rules a kind of layout out first."""
@@ -42,6 +44,7 @@ class Choices(NamedTuple):
         return {
             "tp": self.tp,
             "ulysses": self.ulysses,
+            "checkpointing": self.checkpointing,
             "stages": {
                 f"{stage}|{optimizer}|{param}|{'+' if tp else '1'}": why
                 for (stage, optimizer, param, tp), why in self.stages.items()
@@ -71,4 +74,5 @@ def choices(plan: Plan) -> Choices:
             for optimizer, param in PAIRS
             for tp in (1, 2)
         },
+        tuple(dict.fromkeys([FULL, NONE, *(one.candidate.checkpointing for one in layouts)])),
     )

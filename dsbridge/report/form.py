@@ -24,7 +24,7 @@ def form(data: dict[str, Any]) -> Html:
         _select(
             "checkpointing",
             "Activation checkpointing",
-            (("full", "yes"), ("none", "no")),
+            [(way, {"full": "yes", "none": "no"}.get(way, way)) for way in choices["checkpointing"]],
             start["checkpointing"],
         ),
         _number("micro", "Micro batch of a rank", start["micro"]),

@@ -154,6 +154,13 @@ function offloadLines(name, device, { pin, disk }) {
   return [`  ${name}:`, `    device: ${device}`, `    pin_memory: ${pin}`, ...path];
 }
 
+// that not every layer is checkpointed is the Trainer's own key
+function checkpointLines(way) {
+  if (!way.startsWith("every ")) return [];
+  const kwargs = ["    gradient_checkpointing_kwargs:", `      every_n_layers: ${way.slice(6)}`];
+  return ["frameworks:", "  trainer:", ...kwargs];
+}
+
 // the spec of a layout: what the plan says of the job, and what the choice says of the layout
 function specOf(data, choice) {
   const { pieces, knobs } = data.spec;
@@ -173,6 +180,7 @@ function specOf(data, choice) {
       "training:", `  sequence_length: ${choice.sequence}`,
       `  gradient_checkpointing: ${choice.checkpointing !== "none"}`,
     ],
+    frameworks: checkpointLines(choice.checkpointing),
   };
-  return pieces.map(([key, text]) => (key in own ? own[key].join("\n") + "\n" : text)).join("");
+  return pieces.map(([key, text]) => (key in own ? own[key].map((line) => line + "\n").join("") : text)).join("");
 }

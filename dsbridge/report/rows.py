@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from dsbridge.planner.candidate import NONE, Candidate, name_of
+from dsbridge.planner.candidate import Candidate, name_of
 from dsbridge.planner.search import FITS, TIGHT, Weighed, distinct
 from dsbridge.planner.terms import Formula, Moment
 from dsbridge.planning.telling import Plan, largest
@@ -61,7 +61,9 @@ def rows(plan: Plan) -> list[Row]:
 def batch_of(c: Candidate) -> str:
     """Micro batch, accumulation and checkpointing in words."""
     steps = f", {c.accumulation} times a step" if c.accumulation > 1 else ""
-    how = "no checkpointing" if c.checkpointing == NONE else "checkpointing"
+    how = ("no checkpointing", "checkpointing")[min(c.spacing, 1)]
+    if c.spacing > 1:
+        how += f" of one layer in {c.spacing}"
     return f"micro batch {c.micro}{steps}, {how}"
 
 

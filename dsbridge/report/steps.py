@@ -75,7 +75,7 @@ def fitted(points: tuple[Point, ...], values: tuple[float, ...]) -> Coefficients
 def _quantities(job: Job, one: Candidate) -> tuple[float, ...]:
     moved = communication(job, one)
     time = step_time(job, one, moved)
-    speed = pace(job, one.checkpointing != "none")
+    speed = pace(job, one.spacing)
     hidden = {LAST: 0.0, OTHER: 0.0}
     for wire in moved.wires:
         if wire.group not in (TP, ULYSSES) and wire.when in hidden:

@@ -7,7 +7,7 @@ from itertools import pairwise, product
 from typing import Any
 
 from dsbridge.formats.yaml_text import to_yaml
-from dsbridge.planner.candidate import FULL, NONE, Candidate, Knobs
+from dsbridge.planner.candidate import Candidate, Knobs
 from dsbridge.planner.candidates import STAGES
 from dsbridge.planner.cluster import Gpu
 from dsbridge.planner.hardware import gpus
@@ -68,7 +68,7 @@ def first(plan: Plan) -> Candidate:
 def kinds(allowed: Choices, knobs: Knobs) -> Iterator[Candidate]:
     """One candidate for all that differ in micro batch and in how often they accumulate alone."""
     for tp, ulysses, stage, (optimizer, param) in product(allowed.tp, allowed.ulysses, STAGES, PAIRS):
-        for checkpointing, steps in product((NONE, FULL), (1, 2)):
+        for checkpointing, steps in product(allowed.checkpointing, (1, 2)):
             one = Candidate(stage, 1, steps, tp, ulysses, optimizer, param, checkpointing, knobs)
             if not allowed.against(one):
                 yield one
@@ -133,7 +133,7 @@ def _spec(plan: Plan, c: Candidate) -> dict[str, Any]:
     known = ("stage", "offload_optimizer", "offload_param")
     knobs = {key: value for key, value in whole["zero"].items() if key not in known}
     return {
-        "pieces": [[key, to_yaml({key: value})] for key, value in whole.items()],
+        "pieces": [[key, to_yaml({key: value})] for key, value in {**whole, "frameworks": {}}.items()],
         "pin": "true" if c.knobs.pin else "false",
         "disk": NVME_PATH,
         "knobs": [f"  {line}" for line in to_yaml(knobs).splitlines()] if knobs else [],

@@ -237,3 +237,47 @@ def test_preference_training_is_not_weighed_as_plain(dsbridge: Run, tmp_path: Pa
     found = planned(dsbridge, config, "--gpus", "8", "--gpu", "a100-80gb")
     assert not any(layout["given"] for layout in found["layouts"])
     assert any(d["code"] == "PN004" and "stage: dpo" in d["message"] for d in found["diagnostics"])
+
+
+def test_every_other_layer_goes_into_the_spec_and_comes_back(dsbridge: Run, tmp_path: Path) -> None:
+    spec = tmp_path / "dsbridge.yaml"
+    outcome = dsbridge("plan", *EIGHT, "--checkpoint-every", "2", "--write", spec)
+    assert outcome.code == 0
+    assert "PN005" in outcome.err + outcome.out
+    told = {"trainer": {"gradient_checkpointing_kwargs": {"every_n_layers": 2}}}
+    assert yaml.safe_load(spec.read_text())["frameworks"] == told
+    rendered = dsbridge("render", spec, "--target", "trainer", "-o", tmp_path / "out")
+    assert rendered.code == 0, rendered.err
+    given = planned(dsbridge, spec)["layouts"][0]
+    assert given["given"]
+    assert given["spec"]["frameworks"] == told
+    full = planned(dsbridge, *EIGHT, "--checkpoint-every", "1")["layouts"][0]
+    assert "frameworks" not in full["spec"]
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--checkpoint-every", "33"), "the model has 32 layers, not 33"),
+        (("--checkpoint-every", "2", "--versions", "transformers=5.6.0"), "came with Transformers 5.16"),
+        (("--checkpoint-every", "2", "--target", "xtuner"), "it checkpoints every layer, or none"),
+        (("--checkpoint-every", "2", "--no-checkpointing"), "contradict"),
+    ],
+)
+def test_what_cannot_checkpoint_some_layers_says_so(dsbridge: Run, words: tuple[str, ...], why: str) -> None:
+    outcome = dsbridge("plan", *EIGHT, *words)
+    assert outcome.code == 2
+    assert why in outcome.err
+
+
+def test_the_trainers_own_key_is_read(dsbridge: Run, tmp_path: Path) -> None:
+    auto = {"train_micro_batch_size_per_gpu": "auto", "gradient_accumulation_steps": "auto"}
+    (tmp_path / "ds.json").write_text(json.dumps({**auto, "zero_optimization": {"stage": 2}}))
+    args: dict[str, Any] = {"output_dir": "out", "deepspeed": "ds.json", "bf16": True,
+                            "per_device_train_batch_size": 2, "gradient_checkpointing": True,
+                            "gradient_checkpointing_kwargs": {"every_n_layers": 4}}  # fmt: skip
+    (tmp_path / "args.json").write_text(json.dumps(args))
+    words = (tmp_path / "args.json", "--target", "trainer", *LLAMA, "--gpus", "8")
+    first = planned(dsbridge, *words)["layouts"][0]
+    assert first["given"]
+    assert first["spec"]["frameworks"]["trainer"]["gradient_checkpointing_kwargs"] == {"every_n_layers": 4}

@@ -8,6 +8,7 @@ import pytest
 
 from dsbridge.planner import model_shape
 from dsbridge.planner.activations import kept, last_norm
+from dsbridge.planner.candidate import running_again
 from dsbridge.planner.flow import Setting
 from dsbridge.planner.liger import replaced
 from dsbridge.planner.logits import DROPPED, HELD
@@ -92,8 +93,10 @@ def test_the_norm_behind_the_layers_and_the_heads_input(index: int) -> None:
 def test_checkpoints_and_a_layer_at_work(index: int) -> None:
     """All that was alive at most, in a model with small logits: while a layer ran again and went back."""
     row, model, found = rows()[index], shape(index), said(index)
-    reentrant = bool(row["case"].get("reentrant"))
-    stored = 2 * TOKENS * model.hidden * (model.layers + reentrant)
+    reentrant, spacing = bool(row["case"].get("reentrant")), row["case"].get("every", 1)
+    stored = 2 * TOKENS * model.hidden * (running_again(spacing, model.layers) + reentrant)
+    staying = [layer for layer in range(model.layers) if layer % spacing]
+    stored += sum(TOKENS * found.layers[layer] + found.constants[layer] for layer in staying)
     logits = 2 * TOKENS * model.vocab  # the caller holds them
     work = TOKENS * found.busy + max(found.constants)
     seen = row["alive"]["most"]

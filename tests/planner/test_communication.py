@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsbridge.planner import model_shape
-from dsbridge.planner.candidate import CPU, FULL, NONE, NVME, Candidate, Knobs
+from dsbridge.planner.candidate import CPU, NVME, Candidate, Knobs, every
 from dsbridge.planner.communication import DP, HPZ, QUANTISED, TP, ULYSSES, communication
 from dsbridge.planner.hardware import cluster
 from dsbridge.planner.job import Job
@@ -57,7 +57,7 @@ def of_row(row: dict[str, Any]) -> tuple[Job, Candidate]:
         prefetch=zero.get("stage3_prefetch_bucket_size", defaults.prefetch),
         hpz=zero.get("zero_hpz_partition_size", 1),
     )
-    again = FULL if case.get("checkpointing") else NONE
+    again = every(case.get("every", int(case.get("checkpointing", False))))
     candidate = Candidate(case["stage"], 1, case["g"], tp, ulysses, checkpointing=again, knobs=knobs)
     job = Job(
         shape_of(row),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dsbridge.planner import Freeze, Lora
 from dsbridge.planner.allowance import ALLOWANCES
-from dsbridge.planner.candidate import CPU, FULL, NONE, NVME, Candidate, Knobs
+from dsbridge.planner.candidate import CPU, FULL, NONE, NVME, Candidate, Knobs, every
 from dsbridge.planner.job import EAGER, FUSED_LOSS
 from dsbridge.planner.memory import memory
 from dsbridge.planner.moments import BACK, IDLE, LOADING, LOSS, STEP
@@ -165,6 +165,20 @@ def test_all_experts_of_a_layer_are_gathered_at_once() -> None:
 def test_a_small_model_stays_gathered() -> None:
     found = term(at(memory(job(SMALL), Candidate(3, checkpointing=NONE)), LOSS), "parameters gathered")
     assert found.bytes == pytest.approx(2 * 494_000_000, rel=0.01)
+
+
+def test_every_other_layer_is_between_all_and_none() -> None:
+    ways = (FULL, every(2), every(4), NONE)
+    for stage in (1, 3):
+        found = [memory(job(), Candidate(stage, 4, checkpointing=way)) for way in ways]
+        peaks = [one.peak.total for one in found]
+        assert peaks == sorted(peaks)
+        assert peaks[0] < 0.9 * peaks[-1]
+        kept = [sum(t.bytes for t in at(one, LOSS).terms if t.part == "activations") for one in found]
+        assert kept[0] == 0
+        assert kept[1:3] == pytest.approx([kept[3] / 2, kept[3] * 3 / 4], rel=0.01)
+        all_of_them, half = (term(at(found[n], LOSS), "checkpoints").bytes for n in (0, 1))
+        assert half / all_of_them == pytest.approx(17 / 33)  # reentrant: one more while it goes back
 
 
 def test_lora_keeps_more_in_stage_3() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from dsbridge.planner import ModelShape, model_shape, traffic
 from dsbridge.planner.again import Gathers, played
+from dsbridge.planner.candidate import running_again
 from dsbridge.planner.coordinator import Limits
 from dsbridge.planner.layout import CHECKPOINTED_GO, Layout
 from dsbridge.planner.parameters import parameters
@@ -44,19 +45,20 @@ CASES = [(f"{env}-{row['id']}", row) for env in MEASURED for row in rows(env) if
 
 def tokens(row: dict[str, Any]) -> traffic.Tokens:
     """The micro batch of the tiny Llama (`conformance/planner/models.py`)."""
-    shape = row["case"].get("llama", {})
+    case, shape = row["case"], row["case"].get("llama", {})
+    layers = shape.get("layers", 2)
     hidden = shape.get("hidden", 16)
     return traffic.Tokens(
         total=8,
         sequences=1,
         hidden=hidden,
-        layers=shape.get("layers", 2),
+        layers=layers,
         vocabulary=96,
         heads=4,
         kv_heads=shape.get("kv_heads", 2),
         head_size=hidden // 4,
         tied=shape.get("tied", False),
-        checkpointing=row["case"].get("checkpointing", False),
+        again=running_again(case.get("every", int(case.get("checkpointing", False))), layers),
     )
 
 
@@ -119,7 +121,15 @@ def play(row: dict[str, Any]) -> Gathers:
     )
     threshold = zero["stage3_param_persistence_threshold"]
     return played(
-        shape_of(row), every, kind, limits, threshold, release(row), flowing=flowing, itemsize=BYTES[storage]
+        shape_of(row),
+        every,
+        kind,
+        limits,
+        threshold,
+        release(row),
+        flowing=flowing,
+        itemsize=BYTES[storage],
+        spacing=case.get("every", 1),
     )
 
 

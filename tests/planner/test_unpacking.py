@@ -53,4 +53,9 @@ def test_a_layer_or_all_of_them() -> None:
     assert (again.turn[0].least, again.turn[0].bytes) == (2 * layer, 2 * layer + 3 * 4096 * 14336)
     assert again.back == again.turn
     kept = unpacking.unpacked(gptq, Candidate(2, checkpointing=NONE))
+    some = unpacking.unpacked(gptq, Candidate(2, checkpointing="every 2"))
+    assert [term.bytes for term in some.turn] == [32 * layer]  # the last of 32 does not run again
+    assert some.back == again.back
+    last = unpacking.unpacked(gptq, Candidate(2, checkpointing="every 31"))
+    assert [term.bytes for term in last.turn] == [60 * layer, again.turn[0].bytes]
     assert [kept.loss[0].bytes, kept.turn[0].bytes, kept.back[0].bytes] == [64 * layer, 64 * layer, 2 * layer]

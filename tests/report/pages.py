@@ -26,14 +26,16 @@ QUESTIONS = {
     "too large": Question(model="meta-llama/Llama-3.1-70B", gpus=4, gpu="a100-80gb", host_memory=2**36),
     "window": Question(model="mistralai/Mistral-7B-v0.1", gpus=8, gpu="l40s", method="qlora", sequence=8192),
     "eager": Question(model="Qwen/Qwen2.5-1.5B", gpus=2, gpu="l40s", attention="eager"),
+    "every other": Question(model="Qwen/Qwen2.5-1.5B", gpus=4, gpu="h100-80gb", method="lora"),
 }
+WANTED = {"every other": Wanted(checkpointing="every 2")}
 
 
 @cache
 def plan_of(name: str) -> Plan:
     """A plan of QUESTIONS."""
     question = QUESTIONS[name]
-    return answer(Asked(question._replace(name=str(question.model)), Wanted(), Files({})))
+    return answer(Asked(question._replace(name=str(question.model)), WANTED.get(name, Wanted()), Files({})))
 
 
 @cache

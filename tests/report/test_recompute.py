@@ -51,7 +51,7 @@ def choice(data: Any, draw: random.Random) -> dict[str, Any]:
         "param": draw.choice(["", "", "cpu", "nvme"]),
         "tp": tp,
         "ulysses": ulysses,
-        "checkpointing": draw.choice(["none", "full"]),
+        "checkpointing": draw.choice(data["choices"]["checkpointing"]),
         "micro": micro,
         "global": draw.choice([max(1, int(micro * steps * replicas))] * 4 + [draw.randrange(1, 200)]),
         "sequence": draw.choice([512, 1000, 2048, 4096, 12288, draw.randrange(16, 65536)]),
@@ -94,6 +94,7 @@ def asked(plan: Plan, c: dict[str, Any]) -> tuple[Job, Candidate]:
     "name",
     [
         "full",
+        "every other",
         *(pytest.param(n, marks=pytest.mark.slow) for n in ("two nodes", "too large", "window", "eager")),
     ],
 )
@@ -159,7 +160,7 @@ def same_memory(told: Any, memory: Any, c: Any) -> None:
                 assert any(t["bytes"] == pytest.approx(term.bytes, rel=1e-7, abs=4096) for t in like), c
 
 
-@pytest.mark.parametrize("name", ["full", "two nodes"])
+@pytest.mark.parametrize("name", ["full", "two nodes", "every other"])
 def test_the_spec_of_a_choice_is_the_one_that_plan_writes(name: str) -> None:
     plan, data, engine = plan_of(name), data_of(page_of(name)), engine_of(name)
     draw, seen = random.Random(5), 0
