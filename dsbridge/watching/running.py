@@ -59,12 +59,17 @@ def run(command: Sequence[str], folder: Path, *, quiet_stdout: bool, stop: bool)
     environ, argv = words(command)
     env = environment(environ, folder)
     start = time.monotonic()
-    with passed_on() as follow:
+    with passed_on() as passing:
         try:
-            child = subprocess.Popen(argv, env=env, stdout=sys.stderr.fileno() if quiet_stdout else None)
+            child = subprocess.Popen(
+                argv,
+                env=env,
+                stdout=sys.stderr.fileno() if quiet_stdout else None,
+                preexec_fn=passing.before,
+            )
         except OSError as error:
             raise InputError([_not_started(argv[0], env, error)]) from None
-        follow(child)
+        passing.follow(child)
         code = _stopped(child, folder) if stop else child.wait()
     ended = Ended(None if code < 0 else code, -code if code < 0 else None, time.monotonic() - start)
     if stop and any(folder.glob("stopped-*")):

@@ -10,7 +10,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 PASSED = tuple(
     getattr(signal, name)
@@ -20,13 +20,21 @@ PASSED = tuple(
 PATIENCE = 0.1  # seconds in which the canary tells of a signal that we got too
 
 
+class Passing(NamedTuple):
+    """follow: names the child. before: what the child does before it runs its program."""
+
+    follow: Callable[[subprocess.Popen[bytes]], None]
+    before: Callable[[], None]
+
+
 @contextlib.contextmanager
-def passed_on() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
+def passed_on() -> Iterator[Passing]:
     """Pass on what this process gets to the child that is then named, unless the child has it already.
 
     Ctrl-C, `timeout`, a scheduler's `kill` reach every process of our group, the child among them; a second
     one would cut short its way of ending. `kill PID` reaches us alone. Who sent it does not tell the two
-    apart; a process of our group that does nothing but listen does. What is ignored (nohup) stays ignored.
+    apart; a process of our group that does nothing but listen does. What is ignored (nohup) is ignored by
+    the child too, until it asks for it, as torchrun asks for SIGHUP.
     """
     children: list[subprocess.Popen[bytes]] = []
     early: list[int] = []
@@ -49,13 +57,18 @@ def passed_on() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
                 send(number)
 
         kept = {number: signal.getsignal(number) for number in PASSED}
-        mine = {number: found for number, found in kept.items() if found is not signal.SIG_IGN}
-        for number in mine:
+
+        def before() -> None:
+            for number, found in kept.items():
+                if found is signal.SIG_IGN:
+                    signal.signal(number, signal.SIG_IGN)
+
+        for number in PASSED:
             signal.signal(number, handle)
         try:
-            yield follow
+            yield Passing(follow, before)
         finally:
-            for number, found in mine.items():
+            for number, found in kept.items():
                 signal.signal(number, found if found is not None else signal.SIG_DFL)
 
 
@@ -94,8 +107,7 @@ def _listen(tell: int, alive: int) -> Any:
         os.set_blocking(tell, False)
         signal.set_wakeup_fd(tell)
         for number in PASSED:
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, lambda number, frame: None)
+            signal.signal(number, lambda number, frame: None)
         os.read(alive, 1)  # until the other end is closed
     finally:
         os._exit(0)

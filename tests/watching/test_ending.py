@@ -86,6 +86,21 @@ def test_a_signal_arrives_once(name: str, group: bool, tmp_path: Path) -> None:
     assert (out.decode(), process.returncode) == (f"{int(number)}\n", 9)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGINT", "SIGHUP", "SIGQUIT"])
+def test_an_ignored_signal_reaches_a_program_that_asks_for_it(name: str, tmp_path: Path) -> None:
+    """As it would without observe: in the background, or under nohup."""
+    number = getattr(signal, name)
+    was = signal.signal(number, signal.SIG_IGN)
+    try:
+        process = started(tmp_path, COUNTING)
+    finally:
+        signal.signal(number, was)
+    os.kill(process.pid, number)
+    out, _ = process.communicate(timeout=30)
+    assert (out.decode(), process.returncode) == (f"{int(number)}\n", 9)
+
+
 def started(folder: Path, script: str, *options: str) -> subprocess.Popen[bytes]:
     """`observe` in a process group of its own, once the program says that it is ready."""
     lay_out(folder, script)
