@@ -51,6 +51,8 @@ def cases() -> Iterator[dict[str, Any]]:
             yield {"model": model, "method": "lora-bf16", "checkpointing": True}
             yield {"model": model, "method": "full", "checkpointing": True}
             yield {"model": model, "method": "full", "checkpointing": True, "every": 2}
+            yield {"model": model, "method": "lora-bf16", "dropout": True}
+            yield {"model": model, "method": "lora-bf16", "dropout": True, "checkpointing": True}
     for stage in range(4):
         yield {"model": "llama", "method": "lora-fp32", "engine": stage}
     # stage 3 replaces torch's linear: a frozen one keeps its input too
@@ -101,7 +103,7 @@ def build(case: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         from conformance.planner import liger
 
         liger.apply(model)
-    model = tuned(model, case["method"])
+    model = tuned(model, case["method"], 0.1 if case.get("dropout") else 0.0)
     if case.get("checkpointing"):
         model.enable_input_require_grads()
         spacing = {"every_n_layers": case["every"]} if "every" in case else {}
@@ -110,8 +112,8 @@ def build(case: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     return model, told
 
 
-def tuned(model: Any, method: str) -> Any:
-    """Which weights are trained."""
+def tuned(model: Any, method: str, dropout: float = 0.0) -> Any:
+    """Which weights are trained; dropout: in front of adapters."""
     import torch
 
     if method == "full":
@@ -131,7 +133,9 @@ def tuned(model: Any, method: str) -> Any:
     }
     some = {"q_proj", "v_proj", "c_attn"} & names
     targets = sorted(some if "some" in method else names - {"gate", "router", "gate_up_proj_blocks"})
-    wrapped = get_peft_model(model, LoraConfig(r=4, target_modules=targets, task_type="CAUSAL_LM"))
+    wrapped = get_peft_model(
+        model, LoraConfig(r=4, target_modules=targets, task_type="CAUSAL_LM", lora_dropout=dropout)
+    )
     for name, parameter in wrapped.named_parameters():
         if "lora_" in name:
             parameter.data = parameter.data.to(torch.float32 if "fp32" in method else torch.bfloat16)

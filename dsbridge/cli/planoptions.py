@@ -26,6 +26,9 @@ _OPTIONS = (
     click.option("--method", type=click.Choice(["full", "freeze", "lora", "qlora"]), help="What is trained."),
     click.option("--lora-rank", "rank", type=int, help="LoRA: rank of the adapters; 8 unless given."),
     click.option("--lora-targets", "targets", metavar="NAMES", help="LoRA: q_proj,v_proj, or all-linear."),
+    click.option(
+        "--lora-dropout", "dropout", type=click.FloatRange(0, 1), help="LoRA: in front of adapters."
+    ),
     click.option("--sequence-length", "sequence", type=int, metavar="TOKENS", help="Tokens of a sequence."),
     click.option("--global-batch", type=int, help="Sequences of an optimizer step, over all GPUs."),
     click.option("--dtype", type=click.Choice(["bf16", "fp16", "fp32"]), help="The model's number format."),
@@ -72,6 +75,7 @@ def question(options: Mapping[str, Any], versions: Mapping[str, str]) -> Questio
         host_memory=round(host * 2**30) if host is not None else None,
         method=options["method"],
         rank=options["rank"],
+        dropout=options["dropout"],
         targets=options["targets"],
         sequence=options["sequence"],
         global_batch=options["global_batch"],

@@ -56,8 +56,9 @@ def kept(
         if key not in seen:
             widths = _widths(shape, block.modules, tp, release)
             names = dict(zip((m.name for m in block.modules), signature, strict=True))
-            tape, last = Layer(shape, block.modules, names, widths, setting).run(grad)
-            seen[key] = tape.bytes(), tape.backward(last), tape.constant, last.grad
+            layer = Layer(shape, block.modules, names, widths, setting)
+            tape, last = layer.run(grad)
+            seen[key] = tape.bytes(), layer.alive(last), tape.constant, last.grad
         own, alive, fixed, grad = seen[key]
         layers.append(own)
         busy = max(busy, alive)

@@ -26,6 +26,14 @@ NCCL = Term(
     0.4 * GIB,
     1.5 * GIB,
 )
+WORKSPACE = Formula(
+    "32 MiB from Hopper on, else 8.1 MiB, for each thread and stream that multiplies: two of them, of the "
+    "forward and of the backward pass (1 to 4)",
+    "getChosenWorkspaceSize, aten/src/ATen/cuda/CublasHandlePool.cpp of torch, taken from torch's allocator; "
+    "not measured here",
+)
+_LARGE, _SMALL = 2.0**25, 4096 * 1024 * 2 + 16 * 1024 * 8.0
+_HOPPER = ("h100", "h200", "h800", "h20", "gh200", "b100", "b200", "b300", "gb200", "gb300")
 FRAGMENTS = Formula(
     "8 % (0 to 25 %) of all that torch allocates",
     "set by published peaks: the median of what they are above our parts; the upper bound as far as half of "
@@ -53,6 +61,13 @@ PROCESSES = Formula(
 def context(world: int) -> tuple[Term, ...]:
     """What torch does not count, of a GPU among so many."""
     return (CONTEXT, NCCL) if world > 1 else (CONTEXT,)
+
+
+def workspaces(gpu: str) -> Term:
+    """cuBLAS's, on a GPU of this name."""
+    name = gpu.lower().replace("-", " ").split(" ")[0]
+    one = _LARGE if name in _HOPPER else _SMALL
+    return Term("cuBLAS's workspaces", 2 * one, WORKSPACE, one, 4 * one)
 
 
 def fragmentation(best: float, least: float, most: float) -> Term:

@@ -33,7 +33,7 @@ class Setting(NamedTuple):
     ulysses: heads are exchanged for tokens around attention. masked: sdpa gets a mask, so it repeats keys and
     values, and each layer keeps a copy of the mask. wrapped: stage 3 replaced torch's linear, and a frozen
     one keeps its input too. sequence: tokens that attention goes over. kernels: of Liger, in place of the
-    model's."""
+    model's. mask: bytes of an element of the mask of LoRA's dropout; 0: it has none."""
 
     itemsize: int = 2
     adapter: int = 2
@@ -45,6 +45,7 @@ class Setting(NamedTuple):
     sequence: int = 0
     release: tuple[int, ...] = (99,)
     kernels: Replaced = NOTHING
+    mask: int = 0
 
 
 class Layer:
@@ -64,6 +65,7 @@ class Layer:
         self.style: Style = style(shape.model_type, setting.release)
         self.tape = Tape()
         self.size = setting.itemsize
+        self.dropped: Tensor | None = None  # what the last adapter with dropout was given
 
     def run(self, grad: bool) -> tuple[Tape, Tensor]:
         """The whole layer; grad: what comes in needs a gradient."""
@@ -78,6 +80,19 @@ class Layer:
         x = self.tape.add(x, context)
         out = self.norm(way.after_mlp, self.mlp(self.norm(way.before_mlp, x)))
         return self.tape, self.tape.add(x, out)
+
+    def alive(self, last: Tensor) -> float:
+        """Bytes of a token alive at most while the layer runs again and goes back, kept ones with them.
+
+        With dropout that is as the last adapter runs: nobody saves what it was given, and beside it there are
+        its map's result, what the MLP was given, the residual, and the gradient that waits (recorded:
+        tests/recorded/planner/activations, `dropout checkpointing`).
+        """
+        back = self.tape.backward(last)
+        if self.dropped is None:
+            return back
+        beside = (4 if self.style.parallel else 5) * self.shape.hidden * self.size
+        return max(back, self.tape.bytes() + self.dropped.bytes + beside)
 
     def of(self, module: Module) -> Trained:
         """What of a module is trained."""
@@ -101,6 +116,10 @@ class Layer:
         if not is_trained.rank:
             return y
         own = tape.cast(x, self.setting.adapter)
+        if self.setting.mask:
+            self.dropped = x
+            mask = tape.start(own.elements, self.setting.mask, False)
+            own = tape.op((own,), own.elements, own.itemsize, (mask,))
         small = tape.op((own,), is_trained.rank, self.setting.adapter, (own,), trains=True)
         large = tape.op((small,), out, self.setting.adapter, (small,), trains=True)
         scaled = tape.op((large,), out, self.setting.adapter)

@@ -16,7 +16,11 @@ from dsbridge.planner.parameters import parameters
 from dsbridge.planner.shape import ModelShape
 from dsbridge.planner.start_up import zero_init
 from dsbridge.planner.styles import style
+from dsbridge.planner.tuning import Lora
 
+# native_dropout_cuda keeps a mask of bools: aten/src/ATen/native/cuda/Dropout.cu of torch. A CPU keeps one of
+# the type of what is dropped
+MASK = 1
 UNMEASURED = 0.3  # of an architecture whose layers no recording confirms
 
 
@@ -61,6 +65,7 @@ def settings(job: Job, candidate: Candidate) -> tuple[Setting, Setting, Setting]
         sequence=job.sequence,
         release=release,
         kernels=replaced(shape.model_type) if job.loss == FUSED_LOSS else NOTHING,
+        mask=MASK if isinstance(job.method, Lora) and job.method.dropout else 0,
     )
     window, older = shape.sliding_window, release < SHARES_HEADS
     slides = style(shape.model_type).masks if older else window is not None and window < job.sequence

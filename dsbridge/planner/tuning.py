@@ -28,6 +28,7 @@ class Lora:
     `save` are modules trained whole beside the adapters (`modules_to_save`: PEFT keeps the frozen one too).
     `bias` is none, all, or lora_only. `dora` adds a magnitude for each output. `peft` is
     the release that makes it: the newer ones put adapters on fused experts (`moe_targets`).
+    `dropout`: in front of the adapters; it trains nothing, and keeps a mask and a result for each of them.
     """
 
     rank: int = 8
@@ -36,6 +37,7 @@ class Lora:
     bias: str = "none"
     dora: bool = False
     peft: str = "0.21.2"
+    dropout: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -260,6 +260,7 @@ def _question(values: Values) -> Question:
         rank=get("finetuning.rank"),
         targets=tuple(targets) if isinstance(targets, list | tuple) else targets,
         dora=get("finetuning.use_dora"),
+        dropout=get("finetuning.dropout"),
         layers=get("finetuning.trainable_layers"),
         bits=get("finetuning.quantization_bits"),
         kind=get("finetuning.quantization_type"),

@@ -48,6 +48,7 @@ class Question(NamedTuple):
     rank: int | None = None
     targets: tuple[str, ...] | str | None = None
     dora: bool | None = None
+    dropout: float | None = None
     layers: int | None = None
     bits: int | None = None
     kind: str | None = None
@@ -149,7 +150,7 @@ def method_of(question: Question) -> tuple[Lora | Freeze | None, str]:
     rank = question.rank if question.rank is not None else 8
     if rank < 1:
         raise PlanError(f"LoRA's rank is {rank}", "give a whole number above 0, such as 8")
-    lora = Lora(rank=rank, targets=targets, dora=bool(question.dora))
+    lora = Lora(rank=rank, targets=targets, dora=bool(question.dora), dropout=question.dropout or 0.0)
     return (replace(lora, peft=question.peft) if question.peft else lora), scheme
 
 

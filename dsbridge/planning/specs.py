@@ -93,6 +93,8 @@ def _method(job: Job) -> dict[str, Any]:
     found["method"] = "qlora" if job.scheme else "lora"
     found["rank"] = method.rank
     found["target_modules"] = "all" if isinstance(method.targets, str) else list(method.targets)
+    if method.dropout:
+        found["dropout"] = method.dropout
     if method.dora:
         found["use_dora"] = True
     if job.scheme:

@@ -20,7 +20,9 @@ GROUPS = (
     Group("activations", ("activations", "checkpoints", "a layer", "last norm")),
     Group("logits and loss", ("logits", "loss")),
     Group("buffers and temporary copies", ()),
-    Group("context, libraries, fragmentation", ("CUDA", "context", "NCCL", "fragmentation", "process")),
+    Group(
+        "context, libraries, fragmentation", ("CUDA", "cuBLAS", "context", "NCCL", "fragmentation", "process")
+    ),
 )
 OTHER = 5
 

@@ -68,6 +68,8 @@ def setting(index: int) -> Setting:
         wrapped=case.get("engine") == 3 and ("init" in case or told >= REPLACES_LINEAR),
         sequence=SEQUENCE,
         release=release,
+        # a CPU keeps a mask of the type of what is dropped
+        mask=2 if case.get("dropout") else 0,
         # 0.8.0 leaves the norms of queries and keys of a model that is there already
         kernels=replaced(model.model_type)._replace(of_heads=False) if case.get("liger") else NOTHING,
     )
