@@ -5,8 +5,8 @@ to `python -m conformance.run` (`--write`, `--only EXAMPLE`, `--target T`). `nox
 does the same for `python -m conformance.oracle`, which also has environments of older versions, and
 `nox -s "ds_configs(hf)"` for `python -m conformance.ds_configs`, `nox -s "measure(hf)"` for
 `python -m conformance.planner`, `nox -s "observe(hf)"` for `python -m conformance.observing`,
-`nox -s "hooks(hf)"` for `python -m conformance.hooking`, `nox -s "stepping(hf)"` and
-`nox -s "estimators(hf)"` for modules of `conformance/planner`.
+`nox -s "hooks(hf)"` for `python -m conformance.hooking`, `nox -s "stepping(hf)"`, `nox -s "loading(hf)"`
+and `nox -s "estimators(hf)"` for modules of `conformance/planner`.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ LIGER_RELEASES = (
     *("0.3.1", "0.4.2", "0.5.2", "0.5.5", "0.5.10", "0.6.2", "0.6.4", "0.7.0", "0.8.0", "0.8.3", "0.8.5"),
 )
 LIGER_TRITON = "3.4.0"
+# on both sides of 4.50, which alone reads all but the last file of a checkpoint into a rank's own memory
+LOADING_RELEASES = ("4.49.0", "4.50.0", "4.50.3", "4.51.0")
 ORACLE_ENVIRONMENTS = ("hf", "hf-old", "llamafactory", "llamafactory-old", "xtuner", "trl", "trl-old")
 # Only downloads are tried again; a build or a conflict fails at once, because it would fail again.
 DOWNLOAD = ("--quiet", "--retries", "5", "--timeout", "180")
@@ -159,6 +161,26 @@ def stepping(session: nox.Session, env: str) -> None:
     python = shared_environment(session, env)
     session.run(python, "-m", "conformance.planner.losses", "--env", env, *session.posargs)
     session.run(python, "-m", "conformance.planner.stepping", "--env", env, *session.posargs)
+
+
+@nox.session(venv_backend="none")
+@nox.parametrize("env", [nox.param(name, id=name) for name in MEASURED_ENVIRONMENTS])
+def loading(session: nox.Session, env: str) -> None:
+    """What a host holds while real ranks load a model and make engines of it, against the recordings."""
+    python = shared_environment(session, env)
+    session.run(python, "-m", "conformance.planner.loading", "--env", env, *session.posargs)
+    if env != "hf-old":
+        return
+    packages = Path(session.create_tmp())
+    for release in LOADING_RELEASES:
+        name = f"transformers-{release}"
+        target = packages / name
+        if not target.is_dir():
+            wanted = f"transformers=={release}"
+            session.run(python, "-m", "pip", "install", "-q", "--no-deps", "--target", str(target), wanted)
+        told = ("--env", name, "--loads-only", *session.posargs)
+        on_path = {"PYTHONPATH": str(target)}
+        session.run(python, "-m", "conformance.planner.loading", *told, env=on_path)
 
 
 @nox.session(venv_backend="none")

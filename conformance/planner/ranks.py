@@ -65,7 +65,7 @@ class Running:
 
     def __init__(self, case: dict[str, Any]) -> None:
         self.case, self.folder = case, Path(tempfile.mkdtemp(prefix="planner-"))
-        self.deadline = time.monotonic() + TIMEOUT
+        self.deadline = time.monotonic() + case.get("patience", TIMEOUT)
         port = free_port()
         self.pids = [self._fork(rank, port) for rank in range(case["world"])]
 

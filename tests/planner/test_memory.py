@@ -168,17 +168,13 @@ def test_disks_hold_twelve_bytes_a_parameter_at_least() -> None:
     assert not memory(job(), Candidate(3, offload_optimizer=CPU)).nvme
 
 
-def test_loading_without_zero_init_reads_the_model_on_every_rank() -> None:
+def test_loading_without_zero_init_puts_the_model_on_every_gpu() -> None:
     size = 2 * 8_030_261_248
     split, whole = (memory(job(), Candidate(3, knobs=Knobs(init=way))) for way in (True, False))
-    assert term(split.host[0], "loading").bytes == size
-    assert term(whole.host[0], "loading").bytes == 8 * size
     # weight by weight: the whole model and what is split of it are never held at once
     parts = [one for one in at(whole, LOADING).terms if one.part not in ALLOWANCES]
     assert sum(one.bytes for one in parts) == size
     assert at(whole, LOADING).total > at(split, LOADING).total
-    old = memory(job(transformers="4.51.3"), Candidate(2))
-    assert term(old.host[0], "loading").most == 2 * 8 * size
 
 
 def test_all_experts_of_a_layer_are_gathered_at_once() -> None:
