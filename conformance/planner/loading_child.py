@@ -18,6 +18,7 @@ import torch
 from conformance.planner.stepping_child import Live
 
 M_MMAP_THRESHOLD = -3
+BUCKET = 1000  # so that a buffer that nothing writes to yet is nothing
 KINDS = {"own": ("RssAnon", "RssShmem"), "file": ("RssFile",)}
 
 
@@ -88,7 +89,7 @@ def config(case: dict[str, Any]) -> dict[str, Any]:
     return {
         "train_micro_batch_size_per_gpu": 1,
         "bf16": {"enabled": True},
-        "zero_optimization": {"stage": case["stage"], **case.get("zero", {})},
+        "zero_optimization": {"stage": case["stage"], "reduce_bucket_size": BUCKET, **case.get("zero", {})},
         "zero_force_ds_cpu_optimizer": False,
         "zero_allow_untested_optimizer": True,
     }

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dsbridge.planner.candidate import NOWHERE, NVME, Candidate
 from dsbridge.planner.job import Job
+from dsbridge.planner.layout import Layout
 from dsbridge.planner.parameters import layout, packed_bytes, parameters
-from dsbridge.planner.states import BYTES, sharded
+from dsbridge.planner.states import BYTES, flat, largest_sub_group, sharded
 from dsbridge.planner.terms import Formula, Term
 from dsbridge.rules import numbers
 
@@ -20,6 +21,12 @@ GPU_WHOLE = Formula(
     "_configure_distributed_model, runtime/engine.py, and _convert_to_zero_parameters, "
     "runtime/zero/partition_parameters.py of DeepSpeed 0.19.8; that each weight goes as it is split was "
     "measured (conformance/planner/loading.py); master weights are made later",
+)
+ZEROS = Formula(
+    "zeros as large as the master weights of a rank (in stage 3 of a sub-group) while the optimizer is made, "
+    "beyond buffers that come later",
+    "initialize_optimizer_states, stage_1_and_2.py:937 and stage3.py:1306 of DeepSpeed 0.19.8; measured in "
+    "0.16.2 to 0.19.8 (conformance/planner/loading.py)",
 )
 HOST_READ = Formula(
     "nothing of their own: ranks map the checkpoint's files and share the pages, which the kernel takes back "
@@ -74,12 +81,26 @@ def whole(job: Job) -> float:
 
 
 def on_gpu(job: Job, candidate: Candidate, after: float) -> tuple[Term, ...]:
-    """What the whole model takes beyond what is held afterwards, where stage 3 splits it weight by weight."""
-    if candidate.stage != 3 or zero_init(job, candidate):
-        return ()
-    away = candidate.offload_param != NOWHERE
-    size = max(0.0, whole(job) - after)
-    return (Term("the model before it is split", size, GPU_WHOLE, 0.0 if away else size, size),)
+    """What loading takes beyond what is held afterwards: the larger of the whole model, where stage 3 splits
+    it weight by weight, and of zeros that an optimizer is made with."""
+    zeros, split = _zeros(layout(job, candidate)), candidate.stage == 3 and not zero_init(job, candidate)
+    size = max(0.0, whole(job) - after) if split else 0.0
+    if size > zeros:
+        low = zeros if candidate.offload_param != NOWHERE else size
+        return (Term("the model before it is split", size, GPU_WHOLE, low, size),)
+    return (Term("zeros in place of gradients", zeros, ZEROS),) if zeros else ()
+
+
+def _zeros(told: Layout) -> float:
+    """Gradients of a rank's master weights, given up again; stage 3 makes its buffers after that."""
+    if told.unsharded or told.kept_in_full or told.offload_optimizer or not told.trainable:
+        return 0.0
+    if told.stage < 3:
+        return float(BYTES[told.masters] * flat(told.trainable, told.ranks) // told.ranks)
+    later = BYTES[told.accumulates] * sharded(told.trainable, told.ranks)
+    if told.contiguous:
+        later += BYTES[told.communicated or told.dtype] * told.bucket
+    return float(max(0, BYTES[told.masters] * largest_sub_group(told) - later))
 
 
 def on_host(job: Job, candidate: Candidate) -> Term:

@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 
 from dsbridge.planner import model_shape, start_up
+from dsbridge.planner.allowance import ALLOWANCES
 from dsbridge.planner.candidate import CPU, Candidate, Knobs
 from dsbridge.planner.cluster import Cluster
 from dsbridge.planner.job import Job
+from dsbridge.planner.memory import memory
+from dsbridge.planner.moments import LOADING
 from dsbridge.planner.terms import Term
 from dsbridge.planner.tuning import Lora
 from tests.conftest import ROOT
@@ -32,11 +35,11 @@ def recording(env: str) -> dict[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
-def planned(env: str, case: dict[str, Any]) -> tuple[Term, float]:
-    """What the planner says of the node, in bytes a parameter and rank."""
+def asked(env: str, case: dict[str, Any]) -> tuple[Job, Candidate]:
+    """The case, as the planner is told of it."""
     told = recording(env)
     shape = model_shape({"model_type": "llama", **told["shape"]}, told["versions"]["transformers"])
-    asked = Job(
+    job = Job(
         shape,
         Cluster(1, RANKS, GPU, LINK, LINK, LINK),
         dtype=case.get("dtype", "bfloat16"),
@@ -45,9 +48,15 @@ def planned(env: str, case: dict[str, Any]) -> tuple[Term, float]:
         deepspeed=release(told),
     )
     away = CPU if "offload_param" in case.get("zero", {}) else ""
-    knobs = Knobs(init=case.get("init", False))
-    candidate = Candidate(case.get("stage", 0), offload_optimizer=away, offload_param=away, knobs=knobs)
-    return start_up.on_host(asked, candidate), float(RANKS * shape.total)
+    knobs = Knobs(init=case.get("init", False), reduce_bucket=1000)
+    stage = case.get("stage", 0)
+    return job, Candidate(stage, offload_optimizer=away, offload_param=away, knobs=knobs)
+
+
+def planned(env: str, case: dict[str, Any]) -> tuple[Term, float]:
+    """What the planner says of the node, and the parameters that its ranks have together."""
+    job, candidate = asked(env, case)
+    return start_up.on_host(job, candidate), float(RANKS * job.shape.total)
 
 
 def measured(row: dict[str, Any]) -> float:
@@ -82,6 +91,18 @@ def test_a_host_holds_what_was_measured(env: str, row: dict[str, Any]) -> None:
     copied = env.startswith("transformers-4.50") and row["case"]["files"] == "shards"
     if row["case"]["id"] not in UNTOLD and not copied:
         assert term.bytes / whole == pytest.approx(seen, abs=NEAR)
+
+
+@pytest.mark.parametrize("env", ENVIRONMENTS)
+@pytest.mark.parametrize("name", ["z1", "z2", "z1-full", "init-one", "init-shards", "z3-from-fp32"])
+def test_an_engine_in_the_making_holds_what_was_measured(env: str, name: str) -> None:
+    """On a CPU all of it is a rank's own memory: what lies on a GPU there."""
+    row = next(row for row in recording(env)["rows"] if row["case"]["id"] == name)
+    job, candidate = asked(env, row["case"])
+    loading = next(one for one in memory(job, candidate).gpu if one.name == LOADING)
+    said = sum(one.bytes for one in loading.terms if one.part not in ALLOWANCES) / job.shape.total
+    for rank in row["ranks"]:
+        assert rank["most"]["initialize"]["own"] == pytest.approx(said, abs=0.1)
 
 
 @pytest.mark.parametrize("env", RECORDED)
