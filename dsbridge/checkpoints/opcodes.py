@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import pickletools
+import warnings
 from collections.abc import Callable, Iterator
 from typing import IO, Any, cast
 
@@ -101,13 +102,16 @@ def streams(data: bytes) -> Iterator[Any]:
 def _one(source: io.BytesIO, left: int) -> tuple[Any, int]:
     machine = _Machine()
     try:
-        for opcode, arg, _ in pickletools.genops(cast("IO[bytes]", _Bounded(source))):
-            left -= 1
-            if left < 0:
-                raise Unreadable(f"it has more than {MAX_OPCODES:,} opcodes")
-            if opcode.name == "STOP":
-                return machine.pop(), left
-            _apply(machine, opcode.name, arg)
+        with warnings.catch_warnings():
+            # a damaged text may have escapes that Python warns of, and nobody could do anything about it
+            warnings.simplefilter("ignore", DeprecationWarning)
+            for opcode, arg, _ in pickletools.genops(cast("IO[bytes]", _Bounded(source))):
+                left -= 1
+                if left < 0:
+                    raise Unreadable(f"it has more than {MAX_OPCODES:,} opcodes")
+                if opcode.name == "STOP":
+                    return machine.pop(), left
+                _apply(machine, opcode.name, arg)
     except Unreadable:
         raise
     except (ValueError, OverflowError, IndexError, TypeError, KeyError) as error:

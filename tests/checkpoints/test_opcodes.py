@@ -69,6 +69,10 @@ class Bomb:
         return (__import__("os")._exit, (3,))
 
 
+def test_an_escape_that_is_none_warns_nobody() -> None:
+    assert next(opcodes.streams(b"S'\\.'\n.")) == "\\."
+
+
 def test_nothing_is_called_or_looked_up() -> None:
     found = opcodes.read(pickle.dumps({"a": Bomb(), "b": 1}))
     assert found["b"] == 1
