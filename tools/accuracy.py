@@ -176,7 +176,7 @@ def _summary() -> Iterator[str]:
         mine = [one for one in judged() if belongs(one.row)]
         near = sum(abs(one.error) <= 0.1 for one in mine) / len(mine)
         yield (
-            f"| {name} | {len(mine)} | {median_error(mine):.1%} | {near:.0%} | {share_held(mine):.0%} "
+            f"| {name} | {len(mine)} | {median_error(mine):.1%} | {near:.0%} | {share_held(mine):.1%} "
             f"| ±{median(one.width for one in mine):.1%} |"
         )
 
@@ -205,7 +205,7 @@ def _verdict() -> Iterator[str]:
     met = "met" if held >= HELD and not wide else "missed"
     yield (
         f"- Ranges that hold nine in ten and are nowhere wider than ±{WIDTH:.0%}: **{met}** "
-        f"({held:.0%} held, {wide} of {len(rows)} wider)."
+        f"({sum(one.holds for one in rows)} of {len(rows)} hold it, {held:.1%}; {wide} wider)."
     )
     yield from ("", *_notes().get("all", []))
 
