@@ -98,7 +98,7 @@ function recompute(data, choice) {
   if (!found || !(choice.micro >= 1 && choice.sequence >= 1)) return { ruledOut, memory: null };
   const memory = {};
   PLACES.forEach((place, i) => {
-    memory[place] = found[i].map((number) => momentAt(data, number, choice));
+    memory[place] = data.places[found[i]].map((number) => momentAt(data, number, choice));
   });
   const step = ruledOut.length ? null : stepOf(data, choice);
   return { ruledOut, memory, step, peak: largest(memory.gpu), ...verdictOf(data, choice, memory) };

@@ -44,7 +44,8 @@ class Surfaces:
         self.fits: Pool[Fit] = Pool()
         self.terms: Pool[tuple[int, int, int, int, int]] = Pool()
         self.moments: Pool[tuple[str, tuple[int, ...]]] = Pool()
-        self.kinds: dict[str, list[list[int]]] = {}
+        self.places: Pool[tuple[int, ...]] = Pool()
+        self.kinds: dict[str, list[int]] = {}
 
     def add(self, key: str, points: tuple[Point, ...], at_points: Sequence[Memory]) -> bool:
         """A kind of layout, by its memory at every point. False where coefficients do not give that."""
@@ -58,7 +59,9 @@ class Surfaces:
         if any(None in row.fits for place in found for _, rows in place for row in rows):
             return False
         self.kinds[key] = [
-            [self.moments.number((name, tuple(map(self._term, rows)))) for name, rows in place]
+            self.places.number(
+                tuple(self.moments.number((name, tuple(map(self._term, rows)))) for name, rows in place)
+            )
             for place in found
         ]
         return True
@@ -71,6 +74,7 @@ class Surfaces:
             "fits": [fit[0] if len(fit) == 1 else fit for fit in self.fits.items],
             "terms": self.terms.items,
             "moments": self.moments.items,
+            "places": self.places.items,
             "kinds": self.kinds,
         }
 
