@@ -17,7 +17,7 @@ from dsbridge.planner.search import Weighed, distinct, search, weigh
 from dsbridge.planning.given import NO_LAYOUT, Own, own
 from dsbridge.planning.question import EVERY_NTH, Question, job_of, nodes_of, over, refused, shape_of
 from dsbridge.planning.specs import whole_spec
-from dsbridge.planning.targets import trains
+from dsbridge.planning.targets import reentrant, trains
 from dsbridge.planning.telling import Plan
 from dsbridge.reading import Files
 
@@ -53,10 +53,12 @@ def answer(asked: Asked) -> Plan:
     question = over(asked.question, _spread(asked.question, theirs.question))
     try:
         job, assumed = job_of(question)
+        target = asked.target or theirs.framework
+        kind = reentrant(target, question.transformers or job.shape.transformers, question.reentrant)
+        job = job._replace(reentrant=kind)
         untrainable = tuple(_untrainable(job, theirs.candidate)) if theirs.candidate else ()
         given = weigh(job, theirs.candidate) if theirs.candidate and not untrainable else None
         name = model_name(question, job)
-        target = asked.target or theirs.framework
         refuses = trains(job, name, target) if target else None
         found = search(job, asked.wanted, refuses)
     except PlanError as error:

@@ -79,7 +79,7 @@ def own(
     if len(given) == 1 and is_spec(files, given[0]):
         spec = load_file(files.folder / given[0]).spec
         values = {path: plain(value) for path, value in leaves(spec).items() if value is not AUTO}
-        question = _question(values)._replace(loss=_loss(spec.frameworks))
+        question = _question(values)._replace(loss=_loss(spec.frameworks), reentrant=_kind(spec.frameworks))
         question = question._replace(model=config_of(files, question.model) or question.model)
         batch = _Batch(*_spec_batch(values), whole, micro, checkpointing, _spacing(spec.frameworks))
         return _plain(_layout(question, values, _spec_zero(values), batch), spec.frameworks)
@@ -87,16 +87,17 @@ def own(
     found = read_input(registry(), files, given, command, target, facts, versions)
     parsed = parse_input(found)
     values = said(parsed, everything=True)
-    question = _question(values)._replace(loss=_loss(parsed.loaded.spec.frameworks))
+    theirs = parsed.loaded.spec.frameworks
+    question = _question(values)._replace(loss=_loss(theirs), reentrant=_kind(theirs))
     config = facts.get("model") or config_of(files, question.model)
     if config and "model" not in facts:
         # what a framework fills from the model's sizes
         found = read_input(registry(), files, given, command, target, {**facts, "model": config}, versions)
     held = False if found.framework.name in _LETS_GO else None
     question = question._replace(model=config or question.model, held=held)
-    spacing = _spacing(parsed.loaded.spec.frameworks)
+    spacing = _spacing(theirs)
     known = _of_run(question, values, found, _Batch(None, None, whole, micro, checkpointing, spacing))
-    return _plain(known, parsed.loaded.spec.frameworks)._replace(framework=found.framework.name)
+    return _plain(known, theirs)._replace(framework=found.framework.name)
 
 
 def config_of(files: Files, model: str | Mapping[str, Any] | None) -> Values | None:
@@ -283,6 +284,13 @@ def _spacing(frameworks: Any) -> int:
     """Each of how many layers the Trainer checkpoints, where its keys say so."""
     found = (lookup(frameworks, f"trainer.{name}.every_n_layers") for name in _SPACING)
     return next((n for n in found if isinstance(n, int) and n > 0), 1)
+
+
+def _kind(frameworks: Any) -> bool | None:
+    """Whether checkpointing is of the reentrant kind, where keys of the Trainer or LLaMA-Factory say so."""
+    paths = (*(f"trainer.{name}.use_reentrant" for name in _SPACING), "llamafactory.use_reentrant_gc")
+    found = (lookup(frameworks, path) for path in paths)
+    return next((value for value in found if isinstance(value, bool)), None)
 
 
 def _plain(found: Own, frameworks: Any) -> Own:

@@ -33,7 +33,8 @@ _DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 class Question(NamedTuple):
     """None: nobody said. model: a name, a path, or the keys of a config.json. gpus: in all. sequence in
     tokens, global_batch in sequences, host_memory in bytes of a node. targets: as in tuning.Lora. held:
-    whether who calls the model holds the logits while the loss goes back."""
+    whether who calls the model holds the logits while the loss goes back. reentrant: the kind of
+    checkpointing."""
 
     model: str | Mapping[str, Any] | None = None
     name: str | None = None
@@ -62,6 +63,7 @@ class Question(NamedTuple):
     attention: str | None = None
     loss: str | None = None
     held: bool | None = None
+    reentrant: bool | None = None
     deepspeed: str | None = None
     transformers: str | None = None
     peft: str | None = None

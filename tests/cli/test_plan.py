@@ -281,3 +281,38 @@ def test_the_trainers_own_key_is_read(dsbridge: Run, tmp_path: Path) -> None:
     first = planned(dsbridge, *words)["layouts"][0]
     assert first["given"]
     assert first["spec"]["frameworks"]["trainer"]["gradient_checkpointing_kwargs"] == {"every_n_layers": 4}
+
+
+@pytest.mark.parametrize(
+    ("versions", "kwargs", "kept"),
+    [
+        ("transformers=5.23.0", None, 32),
+        ("transformers=5.23.0", {"use_reentrant": True}, 33),
+        ("transformers=4.51.3", None, 33),
+        ("transformers=4.51.3", {"use_reentrant": False}, 32),
+    ],
+)
+def test_the_kind_of_checkpointing_is_the_frameworks(
+    dsbridge: Run, tmp_path: Path, versions: str, kwargs: dict[str, bool] | None, kept: int
+) -> None:
+    """A reentrant one has a hidden state more."""
+    auto = {"train_micro_batch_size_per_gpu": "auto", "gradient_accumulation_steps": "auto"}
+    (tmp_path / "ds.json").write_text(json.dumps({**auto, "zero_optimization": {"stage": 2}}))
+    args: dict[str, Any] = {"output_dir": "out", "deepspeed": "ds.json", "bf16": True,
+                            "per_device_train_batch_size": 1, "gradient_checkpointing": True}  # fmt: skip
+    if kwargs:
+        args["gradient_checkpointing_kwargs"] = kwargs
+    (tmp_path / "args.json").write_text(json.dumps(args))
+    words = (
+        tmp_path / "args.json",
+        "--target",
+        "trainer",
+        *LLAMA,
+        "--gpus",
+        "8",
+        "--sequence-length",
+        "1000",
+    )
+    given = planned(dsbridge, *words, "--method", "lora", "--versions", versions)["layouts"][0]
+    assert given["given"]
+    assert given["memory"]["gpu"]["checkpoints"] == kept * 2 * 4096 * 1000
