@@ -37,6 +37,15 @@ def unpacked(env: str, folder: Path, name: str = "") -> Path:
     return folder
 
 
+def as_saved(line: dict[str, Any], **counters: int) -> bool:
+    """Whether a framework's resumption had the saved weights, states and steps, and these counters."""
+    if "seen" not in line:
+        return False
+    seen = line["seen"]
+    held = all(value in ("same", "none") for value in seen["held"].values())
+    return held and seen["engine_steps"] == "same" and all(seen[k] == v for k, v in counters.items())
+
+
 def name_of(line: dict[str, Any]) -> str:
     """What its checkpoint is called in the archive."""
     convert = "" if "convert_error" in line else line.get("convert", "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 
 from dsbridge.diagnostics import Severity
-from tests.resuming.replay import RECORDED
+from tests.resuming.replay import RECORDED, lines, unpacked
 
 ENVIRONMENTS = [env for env in ("hf", "hf-old") if (RECORDED / f"frameworks-{env}.jsonl").is_file()]
 PACKAGES = ("deepspeed", "accelerate", "transformers")
@@ -34,12 +33,6 @@ trainer.train()
 ADAPTED = f"""from peft import LoraConfig, get_peft_model
 model = get_peft_model(model, LoraConfig(r=4))
 {TRAINS}"""
-
-
-def lines(env: str) -> list[dict[str, Any]]:
-    """What was recorded."""
-    text = (RECORDED / f"frameworks-{env}.jsonl").read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines()]
 
 
 def command(plan: dict[str, Any]) -> list[str]:
@@ -65,10 +58,9 @@ def resumed(line: dict[str, Any]) -> bool:
 def test_the_verdict_is_what_the_frameworks_did(
     env: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dsbridge: Callable[..., Any]
 ) -> None:
-    with tarfile.open(RECORDED / f"frameworks-{env}.tar.xz") as archive:
-        archive.extractall(tmp_path, filter="data")
+    unpacked(f"frameworks-{env}", tmp_path)
     wrong = []
-    for line in lines(env):
+    for line in lines(f"frameworks-{env}"):
         plan = line["plan"]
         if plan["stage"] is None or "not_saved" in line or "convert_error" in line:
             continue

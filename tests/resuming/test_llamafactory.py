@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,32 +10,22 @@ from typing import Any
 import pytest
 
 from conformance.resuming.llamafactory_cases import settings
-from tests.resuming.replay import RECORDED
+from tests.resuming.replay import as_saved, lines, unpacked
 
 PACKAGES = ("llamafactory", "deepspeed", "accelerate", "transformers")
-LINES = [
-    json.loads(line)
-    for line in (RECORDED / "frameworks-llamafactory.jsonl").read_text(encoding="utf-8").splitlines()
-]
+LINES = lines("frameworks-llamafactory")
 RAN = [line for line in LINES if "convert_error" not in line]
 
 
 @pytest.fixture(scope="module")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What LLaMA-Factory saved, without tensors."""
-    folder = tmp_path_factory.mktemp("llamafactory")
-    with tarfile.open(RECORDED / "frameworks-llamafactory.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
-    return folder
+    return unpacked("frameworks-llamafactory", tmp_path_factory.mktemp("llamafactory"))
 
 
 def resumed(line: dict[str, Any]) -> bool:
     """Weights, states and counters are those that were saved."""
-    if "seen" not in line:
-        return False
-    seen = line["seen"]
-    held = all(value in ("same", "none") for value in seen["held"].values())
-    return held and seen["engine_steps"] == "same" and seen["global_step"] == 3
+    return as_saved(line, global_step=3)
 
 
 @pytest.mark.parametrize("line", RAN, ids=lambda line: line["id"])

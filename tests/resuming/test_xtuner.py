@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,10 @@ from typing import Any
 import pytest
 
 from conformance.resuming.xtuner_cases import text
-from tests.resuming.replay import RECORDED
+from tests.resuming.replay import as_saved, lines, unpacked
 
 PACKAGES = ("xtuner", "mmengine", "deepspeed", "torch")
-LINES = [
-    json.loads(line)
-    for line in (RECORDED / "frameworks-xtuner.jsonl").read_text(encoding="utf-8").splitlines()
-]
+LINES = lines("frameworks-xtuner")
 RAN = [line for line in LINES if "convert_error" not in line]
 RATE = 1e-2 * (1 + math.cos(math.pi * 3 / 12)) / 2  # what was saved, whatever the run asks for
 # the cause, by the error that the run stopped with
@@ -31,19 +27,12 @@ TOLD = {
 @pytest.fixture(scope="module")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What XTuner saved, without tensors."""
-    folder = tmp_path_factory.mktemp("xtuner")
-    with tarfile.open(RECORDED / "frameworks-xtuner.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
-    return folder
+    return unpacked("frameworks-xtuner", tmp_path_factory.mktemp("xtuner"))
 
 
 def resumed(line: dict[str, Any]) -> bool:
     """Weights, states and counters are those that were saved."""
-    if "seen" not in line:
-        return False
-    seen = line["seen"]
-    held = all(value in ("same", "none") for value in seen["held"].values())
-    return held and seen["engine_steps"] == "same" and seen["iteration"] == 3
+    return as_saved(line, iteration=3)
 
 
 def asked(line: dict[str, Any], **versions: str) -> list[str]:
