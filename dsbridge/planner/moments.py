@@ -82,20 +82,20 @@ def _without_data(job: Job, candidate: Candidate) -> Fixed:
     found = model_memory.placed(job, candidate)
     host, disk = _elsewhere(job, candidate, found)
     context = allowance.context(job.cluster.world)
-    own = (allowance.workspaces(job.cluster.gpu.name),)
+    cublas = (allowance.workspaces(job.cluster.gpu.name),)
     losing, turning, working = _beside(job, candidate)
     kept, after = _without_buckets(found, candidate)
     flight, fresh = _in_flight(job, candidate)
     flat = flight if candidate.stage == 0 else ()
-    step = (*found[states.STEPPING].gpu, *flat, *_made(job, candidate), *own)
+    step = (*found[states.STEPPING].gpu, *flat, *_made(job, candidate), *cublas)
     loading = start_up.on_gpu(job, candidate, sum(term.bytes for term in found[states.INITIALIZED].gpu))
     return Fixed(
         loading=_whole(LOADING, _part(context, (*found[states.INITIALIZED].gpu, *loading))),
-        loss=_part(context, (*kept, *losing, *own)),
-        turn=_part(context, (*kept, *turning, *fresh, *flight, *own)),
-        back=_part(context, (*after, *working, *fresh, *flight, *own)),
+        loss=_part(context, (*kept, *losing, *cublas)),
+        turn=_part(context, (*kept, *turning, *fresh, *flight, *cublas)),
+        back=_part(context, (*after, *working, *fresh, *flight, *cublas)),
         step=_whole(STEP, _part(context, step)),
-        idle=_whole(IDLE, _part(context, (*found[states.BETWEEN].gpu, *own))),
+        idle=_whole(IDLE, _part(context, (*found[states.BETWEEN].gpu, *cublas))),
         host=host,
         nvme=disk,
         tokens=per_token(job, candidate),
