@@ -9,13 +9,21 @@ from typing import Any, NamedTuple
 from dsbridge.diagnostics import Diagnostic
 from dsbridge.planner import estimators
 from dsbridge.planner.candidate import Candidate
-from dsbridge.planner.candidates import EVERY_NTH_SINCE, Wanted, against_stage, against_tp, against_ulysses
+from dsbridge.planner.candidates import (
+    EVERY_NTH_SINCE,
+    Wanted,
+    against_spacing,
+    against_stage,
+    against_tp,
+    against_ulysses,
+)
 from dsbridge.planner.errors import PlanError
 from dsbridge.planner.job import Job
 from dsbridge.planner.loading import model_config
+from dsbridge.planner.quantised import FOUR_BIT
 from dsbridge.planner.search import Weighed, distinct, search, weigh
 from dsbridge.planning.given import NO_LAYOUT, Own, own
-from dsbridge.planning.question import EVERY_NTH, Question, job_of, nodes_of, over, refused, shape_of
+from dsbridge.planning.question import ASSUMED, EVERY_NTH, Question, job_of, nodes_of, over, refused, shape_of
 from dsbridge.planning.specs import whole_spec
 from dsbridge.planning.targets import reentrant, trains
 from dsbridge.planning.telling import Plan
@@ -63,8 +71,17 @@ def answer(asked: Asked) -> Plan:
         found = search(job, asked.wanted, refuses)
     except PlanError as error:
         raise refused(error) from error
-    told = (*theirs.diagnostics, *untrainable, *assumed, *_some_layers(asked.wanted))
+    unsaid = tuple(_kept_whole(job)) if question.reentrant is None else ()
+    told = (*theirs.diagnostics, *untrainable, *assumed, *unsaid, *_some_layers(asked.wanted))
     return Plan(job, found, given, name, told, refuses)
+
+
+def _kept_whole(job: Job) -> Iterator[Diagnostic]:
+    """That 4-bit weights stay unpacked under stage 3 hangs on a setting that nobody has said."""
+    if job.scheme in FOUR_BIT and not job.reentrant:
+        message = "checkpointing that is not reentrant is assumed, as Transformers 5 does it by default"
+        hint = "Under stage 3 it keeps all 4-bit weights unpacked; use_reentrant: true does not."
+        yield ASSUMED(message, hint=hint)
 
 
 def _some_layers(wanted: Wanted) -> Iterator[Diagnostic]:
@@ -88,6 +105,7 @@ def _untrainable(job: Job, candidate: Candidate) -> Iterator[Diagnostic]:
         (f"tp {c.tp}", against_tp(job, c.tp)),
         (f"ulysses {c.ulysses}", against_ulysses(job, c.ulysses, c.tp)),
         (f"stage {c.stage}", against_stage(job, c.stage, c.tp) if c.tp > 1 else ""),
+        (f"checkpointing {c.checkpointing}", against_spacing(job, c.spacing)),
     ):
         if why:
             message = f"the input's own layout is not weighed, for {what}: {why}"

@@ -79,7 +79,9 @@ def own(
     if len(given) == 1 and is_spec(files, given[0]):
         spec = load_file(files.folder / given[0]).spec
         values = {path: plain(value) for path, value in leaves(spec).items() if value is not AUTO}
-        question = _question(values)._replace(loss=_loss(spec.frameworks), reentrant=_kind(spec.frameworks))
+        question = _question(values)._replace(
+            loss=_loss(spec.frameworks), reentrant=_reentrant(spec.frameworks)
+        )
         question = question._replace(model=config_of(files, question.model) or question.model)
         batch = _Batch(*_spec_batch(values), whole, micro, checkpointing, _spacing(spec.frameworks))
         return _plain(_layout(question, values, _spec_zero(values), batch), spec.frameworks)
@@ -88,7 +90,7 @@ def own(
     parsed = parse_input(found)
     values = said(parsed, everything=True)
     theirs = parsed.loaded.spec.frameworks
-    question = _question(values)._replace(loss=_loss(theirs), reentrant=_kind(theirs))
+    question = _question(values)._replace(loss=_loss(theirs), reentrant=_reentrant(theirs))
     config = facts.get("model") or config_of(files, question.model)
     if config and "model" not in facts:
         # what a framework fills from the model's sizes
@@ -286,9 +288,11 @@ def _spacing(frameworks: Any) -> int:
     return next((n for n in found if isinstance(n, int) and n > 0), 1)
 
 
-def _kind(frameworks: Any) -> bool | None:
+def _reentrant(frameworks: Any) -> bool | None:
     """Whether checkpointing is of the reentrant kind, where keys of the Trainer or LLaMA-Factory say so."""
     paths = (*(f"trainer.{name}.use_reentrant" for name in _SPACING), "llamafactory.use_reentrant_gc")
+    if lookup(frameworks, "llamafactory.dialect") == "v1":
+        return False  # v1/core/base_trainer.py:90 of LLaMA-Factory 0.9.5
     found = (lookup(frameworks, path) for path in paths)
     return next((value for value in found if isinstance(value, bool)), None)
 

@@ -283,6 +283,38 @@ def test_the_trainers_own_key_is_read(dsbridge: Run, tmp_path: Path) -> None:
     assert first["spec"]["frameworks"]["trainer"]["gradient_checkpointing_kwargs"] == {"every_n_layers": 4}
 
 
+def test_llamafactorys_kind_of_checkpointing_is_that_of_its_dialect(dsbridge: Run, tmp_path: Path) -> None:
+    auto = {"train_micro_batch_size_per_gpu": "auto", "gradient_accumulation_steps": "auto"}
+    (tmp_path / "ds.json").write_text(json.dumps({**auto, "zero_optimization": {"stage": 2}}))
+    (tmp_path / "v1.yaml").write_text(
+        "model: meta-llama/Llama-3.1-8B\ntrain_dataset: a.yaml\noutput_dir: out\nmicro_batch_size: 1\n"
+        "enable_activation_checkpointing: true\ndist_config: {name: deepspeed, config_file: ds.json}\n"
+    )
+    (tmp_path / "v0.yaml").write_text(
+        "model_name_or_path: meta-llama/Llama-3.1-8B\nstage: sft\ndo_train: true\nfinetuning_type: full\n"
+        "deepspeed: ds.json\ndataset: a\ntemplate: llama3\noutput_dir: out\nbf16: true\n"
+        "per_device_train_batch_size: 1\n"
+    )
+    asked = (*LLAMA, "--gpus", "8", "--method", "lora", "--sequence-length", "1000", "--checkpointing")
+    for name, kept in (("v1.yaml", 32), ("v0.yaml", 33)):
+        words = ("USE_V1=1", "llamafactory-cli", "train", tmp_path / name)
+        command = words if name == "v1.yaml" else words[1:]
+        outcome = dsbridge("plan", *asked, "--format", "json", "--", *command)
+        assert outcome.code == 0, outcome.err
+        found = outcome.json
+        held = [one for one in found["layouts"] if "checkpoints" in one["memory"]["gpu"]]
+        assert held
+        for one in held:
+            micro = one["spec"]["batch"]["micro_per_gpu"] / one["spec"]["parallelism"]["ulysses"]
+            assert one["memory"]["gpu"]["checkpoints"] == kept * 2 * 4096 * 1000 * micro
+
+
+def test_what_keeps_4_bit_weights_unpacked_is_told(dsbridge: Run) -> None:
+    asked = ("plan", *EIGHT, "--method", "qlora", "--target")
+    assert "use_reentrant: true" in dsbridge(*asked, "trainer").err
+    assert "use_reentrant" not in dsbridge(*asked, "llamafactory").err
+
+
 @pytest.mark.parametrize(
     ("versions", "kwargs", "kept"),
     [
